@@ -1,0 +1,1 @@
+"""Pieces that pages share. They know neither the engine nor a page."""

@@ -1,0 +1,218 @@
+"""Contract 3, inspection: a typed thing to look at.
+
+Plain arrays with units and axes; no Qt, no torch, never a drawn figure. A viewer registers for one kind.
+Pictures are float32 in 0…1, (C, H, W) with C 1 or 3, unless a field says otherwise; masks are bool, 1 = masked.
+Every inspection is stored in the run (`inspections/0001200-reconstruction.npz`), so that live views can be
+replayed, and travels as a header plus raw array frames (`wire.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """What every inspection says of itself."""
+
+    view: str  # the name under which the method lists it, e.g. "reconstruction"
+    title: str
+    step: int  # the step after which it was computed
+    note: str = ""  # what the reader must know to read it right (how values were un-normalised, …)
+
+
+class Reconstruction(Inspection, frozen=True, kw_only=True, tag="reconstruction"):
+    """Input, what the network saw of it, what it made of it, and how far that is off."""
+
+    records: Array  # (B,) int64, record numbers in the dataset
+    labels: tuple[str, ...] = ()  # one per record, "" where there is none
+    input: Array  # (B, C, *space)
+    mask: Array  # (B, *grid) bool, 1 = hidden from the encoder
+    output: Array  # (B, C, *space)
+    error: Array  # (B, *space) squared or absolute error, see `error_unit`
+    error_unit: str = "absolute difference, 0…1"
+    psnr_db: Array  # (B,) over the masked part
+
+
+class Attention(Inspection, frozen=True, kw_only=True, tag="attention"):
+    """Where a query token looks: softmax weights that sum to 1 over the tokens (prefix tokens included)."""
+
+    records: Array  # (B,)
+    labels: tuple[str, ...] = ()
+    input: Array  # (B, C, *space)
+    grid: tuple[int, ...]  # tokens per spatial axis
+    layer: int  # 0-based block whose weights these are
+    layers: int  # how many blocks there are
+    heads: int
+    query: int  # token index in the grid (row-major); -1 = the class token
+    weights: Array  # (B, heads, N) float32 over the N grid tokens
+    prefix: Array  # (B, heads) share of attention that goes to class and register tokens
+
+
+class FeatureMap(Inspection, frozen=True, kw_only=True, tag="feature-map"):
+    """Dense features as colours: three principal components, fitted once per checkpoint, signs fixed."""
+
+    records: Array
+    labels: tuple[str, ...] = ()
+    input: Array  # (B, C, *space)
+    grid: tuple[int, ...]
+    colours: Array  # (B, 3, *grid) 0…1
+    explained: Array  # (3,) share of variance
+    fitted_on: int  # records
+
+
+class Prototypes(Inspection, frozen=True, kw_only=True, tag="prototypes"):
+    """How much each prototype is used, and the records nearest to it."""
+
+    usage: Array  # (K,) shares, sum 1
+    nearest: Array  # (K, R) record numbers
+    pictures: Array  # (K, R, C, H, W)
+
+
+class Matches(Inspection, frozen=True, kw_only=True, tag="matches"):
+    """Correspondences between two pictures, best first."""
+
+    left: Array  # (C, H, W)
+    right: Array
+    from_px: Array  # (M, 2) x, y
+    to_px: Array  # (M, 2)
+    scores: Array  # (M,)
+
+
+class Neighbours(Inspection, frozen=True, kw_only=True, tag="neighbours"):
+    """The nearest records to each query."""
+
+    metric: str
+    queries: Array  # (B,) record numbers
+    neighbours: Array  # (B, K)
+    distances: Array  # (B, K)
+    labels: tuple[str, ...] = ()
+
+
+class Similarity(Inspection, frozen=True, kw_only=True, tag="similarity"):
+    """A matrix of similarities between rows and columns."""
+
+    values: Array  # (R, C)
+    unit: str = "cosine"
+    rows: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    row_records: Array
+    column_records: Array
+
+
+class Histogram(Inspection, frozen=True, kw_only=True, tag="histogram"):
+    """One or several distributions over common bins."""
+
+    edges: Array  # (bins + 1,)
+    counts: Array  # (series, bins)
+    series: tuple[str, ...]
+    unit: str = ""
+
+
+class VolumeStack(Inspection, frozen=True, kw_only=True, tag="volume-stack"):
+    """Layers of one volume or cine: image, mask, reconstruction, attention, features."""
+
+    record: int
+    layers: tuple[str, ...]
+    volumes: tuple[Array, ...]  # each ((T,) D, H, W)
+    spacing_mm: tuple[float, ...] = ()
+    orientation: str = ""
+
+
+class PointCloud(Inspection, frozen=True, kw_only=True, tag="point-cloud"):
+    """Points with named columns."""
+
+    record: int
+    points: Array  # (N, 3)
+    unit: str = ""
+    columns: tuple[str, ...] = ()
+    values: Array  # (N, columns)
+
+
+class Gaussians(Inspection, frozen=True, kw_only=True, tag="gaussians"):
+    """Gaussian splats."""
+
+    record: int
+    centres: Array  # (N, 3)
+    scales: Array  # (N, 3)
+    rotations: Array  # (N, 4) quaternion w, x, y, z
+    colours: Array  # (N, 3)
+    opacities: Array  # (N,)
+
+
+class Samples(Inspection, frozen=True, kw_only=True, tag="samples"):
+    """Generated pictures, each beside its nearest training record."""
+
+    pictures: Array  # (B, C, H, W)
+    nearest: Array  # (B, C, H, W)
+    nearest_records: Array  # (B,)
+    seed: int
+
+
+class Motion(Inspection, frozen=True, kw_only=True, tag="motion"):
+    """Joint positions over time."""
+
+    record: int
+    positions: Array  # (T, J, 3)
+    parents: tuple[int, ...]
+    joints: tuple[str, ...]
+    frames_per_s: float
+
+
+class TextTable(Inspection, frozen=True, kw_only=True, tag="text-table"):
+    """Rows of text and numbers."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    records: Array
+
+
+class Embedding(Inspection, frozen=True, kw_only=True, tag="embedding"):
+    """A map of a fixed sample of records; aligned with the previous step so that it does not jump."""
+
+    projection: str  # "PCA" or "UMAP"
+    records: Array  # (N,)
+    points: Array  # (N, 2) float32
+    labels: Array  # (N,) int64, index into classes, -1 = none
+    classes: tuple[str, ...] = ()
+    total: int  # records that could have been shown
+    chosen: str  # how the shown ones were chosen, e.g. "stratified by label"
+    explained: tuple[float, ...] = ()  # PCA only
+
+
+AnyInspection = Annotated[
+    Reconstruction
+    | Attention
+    | FeatureMap
+    | Prototypes
+    | Matches
+    | Neighbours
+    | Similarity
+    | Histogram
+    | VolumeStack
+    | PointCloud
+    | Gaussians
+    | Samples
+    | Motion
+    | TextTable
+    | Embedding,
+    msgspec.Meta(description="One inspection of any kind."),
+]
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the watcher steers; a view reads what concerns it."""
+
+    NEWEST: ClassVar[int] = -1
+
+    records: tuple[int, ...] = ()  # which records to show; () = the run's fixed sample
+    count: int = 4  # how many, when records is ()
+    layer: int = NEWEST  # 0-based block; -1 = the last
+    query: int = -1  # token index in the grid; -1 = class token, or the centre where there is none
+    slice: int = NEWEST
+    mask_seed: int = 0
+    projection: str = "PCA"

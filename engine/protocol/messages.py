@@ -1,0 +1,859 @@
+"""Contract 4, message: what crosses between the window, the supervisor and its workers.
+
+One tagged union of strict structs. A request is imperative and carries an `id`; asking twice with one id does
+the thing once. A reply carries the id of its request. An event is past tense and carries the sequence number
+`seq` that the supervisor gave it within one `epoch` (its lifetime); after a gap the window asks `Replay(after)`.
+Arrays never stand in a message: they follow it as raw frames (`wire.py`).
+
+Change anything here and raise `PROTOCOL_VERSION`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from engine.protocol.forms import FormField
+from engine.protocol.inspections import Choice
+from engine.protocol.schema import DatasetInfo, Need, Skipped
+
+PROTOCOL_VERSION = 1
+
+RunState = Literal[
+    "queued", "starting", "training", "paused", "stopping", "stopped", "finished", "failed", "interrupted"
+]
+JobKind = Literal["import", "sample", "dry-run", "evaluate", "project", "export"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag=True):
+    """Base of every message."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of what stands inside messages."""
+
+
+# ── records ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Failure(Record, frozen=True, kw_only=True):
+    """What happened, what to do, and the details."""
+
+    kind: str
+    message: str
+    hint: str = ""
+    traceback: str = ""
+
+
+class Preset(Record, frozen=True, kw_only=True):
+    """A named set of settings: of the method and of the training loop."""
+
+    config: dict[str, Any]
+    training: dict[str, Any]
+
+
+class ViewInfo(Record, frozen=True, kw_only=True):
+    """One inspection that a method offers."""
+
+    name: str
+    kind: str  # tag of the inspection kind
+    title: str
+    description: str = ""
+
+
+class PipelineNode(Record, frozen=True, kw_only=True):
+    """A box of a method's figure. `column`, `row` are grid places, `role` picks the colour."""
+
+    id: str
+    text: str
+    column: float
+    row: float
+    role: Literal["data", "encoder", "predictor", "decoder", "target", "loss", "other"] = "other"
+
+
+class PipelineEdge(Record, frozen=True, kw_only=True):
+    """An arrow of a method's figure; dashed = no gradient flows."""
+
+    source: str
+    target: str
+    dashed: bool = False
+    text: str = ""
+
+
+class ArmResult(Record, frozen=True, kw_only=True):
+    """What one arm of a claim experiment measured."""
+
+    name: str
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+    mean: float
+    interval: tuple[float, float]
+
+
+class ClaimResult(Record, frozen=True, kw_only=True):
+    """The measured outcome of a claim experiment, as `selfsight claim --json` prints it."""
+
+    method: str
+    arms: tuple[ArmResult, ...]
+    metric: str
+    effect: float
+    interval: tuple[float, float]
+    expected: str
+    verdict: Literal["shown", "not shown", "contradicted"]
+    seconds: float
+    details: dict[str, Any] = {}
+
+
+class ClaimInfo(Record, frozen=True, kw_only=True):
+    """What a method claims, and what was measured."""
+
+    statement: str
+    metric: str
+    arms: tuple[str, ...]
+    expected: str
+    measured: ClaimResult | None = None
+
+
+class MethodInfo(Record, frozen=True, kw_only=True):
+    """All that the window needs of a method: it never imports one."""
+
+    id: str
+    title: str
+    idea: str  # one line
+    year: int
+    venue: str
+    paper: str  # full title
+    authors: str
+    url: str
+    families: tuple[str, ...]
+    needs: tuple[Need, ...]
+    form: tuple[FormField, ...]  # the method's settings
+    training_form: tuple[FormField, ...]  # the loop's settings
+    presets: dict[str, Preset]  # name → differences from the defaults
+    views: tuple[ViewInfo, ...]
+    nodes: tuple[PipelineNode, ...] = ()
+    edges: tuple[PipelineEdge, ...] = ()
+    good_at: str = ""
+    bad_at: str = ""
+    suggested_sample: str = "textures"
+    claim: ClaimInfo | None = None
+    differs: str = ""
+    source: str = "built in"  # or the package that brings it
+    broken: Failure | None = None  # a plug-in that could not be loaded
+
+
+class SampleInfo(Record, frozen=True, kw_only=True):
+    """One bundled sample dataset."""
+
+    name: str
+    kinds: tuple[str, ...]
+    records: int
+    real: bool  # from real pixels
+    description: str
+    size_bytes: int = 0
+
+
+class RunSpec(Record, frozen=True, kw_only=True):
+    """Everything needed to do a run again; stands in run.yaml."""
+
+    schema_version: int = 1
+    name: str = ""  # folder name; "" = made from date, method, dataset
+    method: str
+    dataset: str  # path of the dataset file
+    dataset_checksum: str = ""
+    preset: str = "small"
+    config: dict[str, Any] = {}  # complete values, not differences, once the run is created
+    training: dict[str, Any] = {}
+    seed: int = 0
+    device: str = "auto"
+    versions: dict[str, str] = {}
+    created: str = ""  # ISO 8601, UTC
+    copied_from: str = ""  # run it duplicates, or whose checkpoint it continues
+
+
+class RunSummary(Record, frozen=True, kw_only=True):
+    """One row of the list of runs."""
+
+    run: str  # folder name
+    spec: RunSpec
+    state: RunState
+    step: int = 0
+    steps: int = 0
+    saved_step: int = -1  # last complete checkpoint; -1 = none
+    latest: dict[str, float | None] = {}  # newest value of each metric; None = not finite
+    spark: tuple[float, ...] = ()  # ≤ 40 values of the loss over the run
+    failure: Failure | None = None
+    started: str = ""
+    seconds: float = 0.0  # trained so far
+    device: str = ""
+    folder: str = ""
+
+
+class MetricsRow(Record, frozen=True, kw_only=True):
+    """One line of metrics.jsonl. None = not finite."""
+
+    step: int
+    time_s: float
+    values: dict[str, float | None]
+
+
+class RunEvent(Record, frozen=True, kw_only=True):
+    """One line of events.jsonl: something that happened to a run."""
+
+    time: str  # ISO 8601, UTC, milliseconds
+    step: int
+    kind: str  # state, checkpoint, warning, quality, health, note, failure
+    level: Literal["info", "ok", "warn", "error"] = "info"
+    text: str = ""  # a whole sentence
+    data: dict[str, Any] = {}
+
+
+class JobSummary(Record, frozen=True, kw_only=True):
+    """An import, a sample being made, a dry run, an evaluation, a projection."""
+
+    job: str
+    kind: JobKind
+    title: str
+    state: JobState
+    done: float = 0.0  # counted work, in `unit`
+    total: float = 0.0  # 0 = unknown
+    unit: str = ""
+    current: str = ""  # the item being worked on
+    rate: float = 0.0  # units a second
+    seconds_left: float = -1.0  # -1 = not known yet
+    subject: str = ""  # dataset or run it belongs to
+    result: dict[str, Any] = {}
+    failure: Failure | None = None
+
+
+class DeviceInfo(Record, frozen=True, kw_only=True):
+    """A device that runs can be placed on."""
+
+    id: str  # "cpu", "cuda:0"
+    name: str
+    memory_bytes: int = 0
+    used_bytes: int = 0
+    busy_percent: float = 0.0
+    run: str = ""  # the run that holds it
+
+
+class Recognised(Record, frozen=True, kw_only=True):
+    """One group of what was dropped."""
+
+    kind: str  # field kind, or "" = not loaded
+    count: int
+    text: str  # "12 431 images"
+    detail: str = ""  # "JPEG and PNG, 64 × 64 to 640 × 480 px, RGB"
+    reading: str = ""  # "read as image (3, 64, 64)"
+    level: Literal["ok", "warn", "error"] = "ok"
+
+
+class ImportOptions(Record, frozen=True, kw_only=True):
+    """What the user may change of an import before it starts."""
+
+    name: str = ""  # dataset name; "" = from the folder
+    kind: str = ""  # "" = as recognised
+    size_px: int = 0  # 0 = keep each image's size; else shorter side to this, centre crop
+    keep_encoded: bool = False  # keep JPEG/PNG bytes as they are
+    labels: Literal["folders", "table", "none"] = "folders"
+    table: str = ""  # path of a CSV or JSONL manifest
+    val_share: float = 0.1
+    test_share: float = 0.0
+    split_by: str = ""  # "" = per record, "label" = stratified, else the name of a group field
+    drop_duplicates: bool = True
+
+
+class ImportPlan(Record, frozen=True, kw_only=True):
+    """What an import would do; nothing is written yet."""
+
+    paths: tuple[str, ...]
+    options: ImportOptions
+    importer: str
+    files: int
+    bytes: int
+    records: int
+    complete: bool  # False: still counting, numbers are "so far"
+    recognised: tuple[Recognised, ...]
+    classes: dict[str, int] = {}
+    skipped: tuple[Skipped, ...] = ()
+    duplicates: tuple[tuple[str, str], ...] = ()
+    sizes: str = ""  # "64 × 64 to 640 × 480 px"
+    schema_text: str = ""  # "image 3 × 64 × 64, uint8"
+    will_write: str = ""  # path
+    will_take_bytes: int = 0
+    free_bytes: int = 0
+    seconds: float = -1.0  # estimate; -1 = none
+    preview_names: tuple[str, ...] = ()  # pictures follow as arrays, in this order
+    warnings: tuple[str, ...] = ()
+
+
+class RecordRow(Record, frozen=True, kw_only=True):
+    """One record in a list, without its pixels."""
+
+    index: int
+    name: str
+    label: str = ""
+    split: str = ""
+    excluded: bool = False
+    values: dict[str, Any] = {}
+
+
+class DryRunResult(Record, frozen=True, kw_only=True):
+    """Will it fit, how long will it take: measured by a few real steps."""
+
+    parameters: int
+    trainable: int
+    memory_bytes: int
+    memory_total_bytes: int
+    samples_per_second: float
+    step_seconds: float
+    seconds_per_epoch: float
+    seconds_total: float
+    disk_bytes: int
+    device: str
+    precision: str
+    fits: bool
+    advice: str = ""
+
+
+# ── requests: window → supervisor ────────────────────────────────────────────────────────────────────
+
+
+class Request(Message, frozen=True, kw_only=True):
+    """Base of requests. `id` is unique; the same id is never done twice."""
+
+    id: str
+
+
+class Hello(Request, frozen=True, kw_only=True):
+    """The first message of a window."""
+
+    protocol: int
+    client: str  # name and version of the window
+
+
+class Attach(Request, frozen=True, kw_only=True):
+    """Ask for a full snapshot and all events from then on."""
+
+
+class Replay(Request, frozen=True, kw_only=True):
+    """Ask for the events after `after` of `epoch` that were missed; answered by events or a new snapshot."""
+
+    epoch: str
+    after: int
+
+
+class Ping(Request, frozen=True, kw_only=True):
+    """Are you there? Sent every two seconds; answered by `Done`."""
+
+
+class ListMethods(Request, frozen=True, kw_only=True):
+    """Ask for `Methods`."""
+
+
+class ListSamples(Request, frozen=True, kw_only=True):
+    """Ask for `SampleList`."""
+
+
+class Peek(Request, frozen=True, kw_only=True):
+    """What would a drop of these paths do? Reads names and at most 200 files' first bytes; `Peeked`."""
+
+    paths: tuple[str, ...]
+
+
+class PlanImport(Request, frozen=True, kw_only=True):
+    """Recognise and plan, write nothing; answered by `Planned` (+ preview arrays)."""
+
+    paths: tuple[str, ...]
+    options: ImportOptions = ImportOptions()
+
+
+class StartImport(Request, frozen=True, kw_only=True):
+    """Import as a job; answered by `JobAccepted`."""
+
+    paths: tuple[str, ...]
+    options: ImportOptions
+
+
+class MakeSample(Request, frozen=True, kw_only=True):
+    """Make a bundled sample dataset as a job; answered by `JobAccepted`."""
+
+    name: str
+
+
+class CancelJob(Request, frozen=True, kw_only=True):
+    """Stop a job; an import keeps what it needs to be resumed."""
+
+    job: str
+
+
+class DescribeDataset(Request, frozen=True, kw_only=True):
+    """Ask for `DatasetDescribed`."""
+
+    dataset: str
+    verify: bool = False
+
+
+class ListRecords(Request, frozen=True, kw_only=True):
+    """Ask for rows `first … first + count` of those that pass the filter; `Records`."""
+
+    dataset: str
+    first: int
+    count: int
+    filter: str = ""  # "label = brick and split = train", or words to find in the name
+    split: str = ""
+    label: str = ""
+
+
+class FetchThumbnails(Request, frozen=True, kw_only=True):
+    """Ask for pictures of records, (N, 3, px, px) uint8, letterboxed; `Thumbnails` + 1 array (+ sizes)."""
+
+    dataset: str
+    records: tuple[int, ...]
+    px: int
+
+
+class EditRecords(Request, frozen=True, kw_only=True):
+    """Set label, split or exclusion of records. The change is an overlay that can be undone; `Done`."""
+
+    dataset: str
+    records: tuple[int, ...]
+    label: str | None = None
+    split: str | None = None
+    excluded: bool | None = None
+
+
+class DeleteDataset(Request, frozen=True, kw_only=True):
+    """Move a dataset file into the workspace's bin."""
+
+    dataset: str
+
+
+class DryRun(Request, frozen=True, kw_only=True):
+    """Measure a few real steps as a job; its result is a `DryRunResult`."""
+
+    spec: RunSpec
+
+
+class CheckSettings(Request, frozen=True, kw_only=True):
+    """Check settings against the data without starting anything; answered by `SettingsChecked`."""
+
+    spec: RunSpec
+
+
+class StartRun(Request, frozen=True, kw_only=True):
+    """Create a run folder and queue it; answered by `RunAccepted`."""
+
+    spec: RunSpec
+
+
+class ControlRun(Request, frozen=True, kw_only=True):
+    """Act on a run: pause, resume (a paused, stopped or interrupted one), stop, checkpoint, kill, move up."""
+
+    run: str
+    action: Literal["pause", "resume", "stop", "checkpoint", "kill", "first"]
+
+
+class ContinueRun(Request, frozen=True, kw_only=True):
+    """Train a finished or stopped run for more steps."""
+
+    run: str
+    steps: int
+
+
+class DeleteRun(Request, frozen=True, kw_only=True):
+    """Move a run folder into the workspace's bin."""
+
+    run: str
+
+
+class FetchRun(Request, frozen=True, kw_only=True):
+    """Ask for metrics and events after given lines; answered by `RunHistory`."""
+
+    run: str
+    metrics_after: int = 0  # lines already known
+    events_after: int = 0
+
+
+class FetchLog(Request, frozen=True, kw_only=True):
+    """Ask for the tail of a run's log.txt; answered by `LogTail`."""
+
+    run: str
+    bytes: int = 64_000
+
+
+class ListInspections(Request, frozen=True, kw_only=True):
+    """Ask which steps of which views a run has stored; `StoredInspections`."""
+
+    run: str
+
+
+class FetchInspection(Request, frozen=True, kw_only=True):
+    """Ask for a stored inspection; answered by `InspectionData` + arrays."""
+
+    run: str
+    view: str
+    step: int
+
+
+class Watch(Request, frozen=True, kw_only=True):
+    """Keep a live view of a run coming (or stop it); each delivery costs one credit of this subscription."""
+
+    run: str
+    view: str
+    choice: Choice = Choice()
+    credits: int = 1
+    on: bool = True
+
+
+class Evaluate(Request, frozen=True, kw_only=True):
+    """Evaluate a run's checkpoint as a job."""
+
+    run: str
+    protocol: str
+    dataset: str = ""  # "" = the run's own
+
+
+class Project(Request, frozen=True, kw_only=True):
+    """Make a map (UMAP …) of the run's fixed sample as a job; the result is stored as an inspection."""
+
+    run: str
+    projection: str
+    step: int = -1  # -1 = newest stored embedding
+
+
+class SetBudget(Request, frozen=True, kw_only=True):
+    """Set the share of training time that live views may take."""
+
+    share: float
+
+
+class StopEngine(Request, frozen=True, kw_only=True):
+    """Save and stop every run, then end the engine."""
+
+
+# ── replies: supervisor → window ─────────────────────────────────────────────────────────────────────
+
+
+class Reply(Message, frozen=True, kw_only=True):
+    """Base of replies; `id` is the request's."""
+
+    id: str
+
+
+class Welcome(Reply, frozen=True, kw_only=True):
+    """The handshake succeeded."""
+
+    protocol: int
+    engine: str  # version
+    epoch: str
+    pid: int
+    host: str
+    workspace: str
+
+
+class Failed(Reply, frozen=True, kw_only=True):
+    """The request was not done, and why."""
+
+    failure: Failure
+
+
+class Done(Reply, frozen=True, kw_only=True):
+    """The request was done; nothing more to say."""
+
+
+class Snapshot(Reply, frozen=True, kw_only=True):
+    """All that is, at `seq`."""
+
+    epoch: str
+    seq: int
+    workspace: str
+    datasets: tuple[DatasetInfo, ...]
+    runs: tuple[RunSummary, ...]
+    jobs: tuple[JobSummary, ...]
+    devices: tuple[DeviceInfo, ...]
+    disk_free_bytes: int
+    disk_total_bytes: int
+    inspection_budget: float
+
+
+class Methods(Reply, frozen=True, kw_only=True):
+    """All methods, built in and installed."""
+
+    methods: tuple[MethodInfo, ...]
+
+
+class SampleList(Reply, frozen=True, kw_only=True):
+    """All bundled samples."""
+
+    samples: tuple[SampleInfo, ...]
+
+
+class Peeked(Reply, frozen=True, kw_only=True):
+    """What a drop would do, in one line, and whether it is refused."""
+
+    text: str
+    accepted: bool
+    target: Literal["import", "run", "settings", "none"] = "import"
+
+
+class Planned(Reply, frozen=True, kw_only=True):
+    """The plan; arrays: one (3, H, W) uint8 picture for each of `plan.preview_names`."""
+
+    plan: ImportPlan
+
+
+class JobAccepted(Reply, frozen=True, kw_only=True):
+    """The job is queued."""
+
+    job: str
+
+
+class DatasetDescribed(Reply, frozen=True, kw_only=True):
+    """A dataset."""
+
+    info: DatasetInfo
+
+
+class Records(Reply, frozen=True, kw_only=True):
+    """Rows of a dataset, and how many pass the filter in all."""
+
+    dataset: str
+    first: int
+    total: int
+    rows: tuple[RecordRow, ...]
+
+
+class Thumbnails(Reply, frozen=True, kw_only=True):
+    """Arrays: (N, 3, px, px) uint8; (N, 2) int32 height and width inside the letterbox."""
+
+    dataset: str
+    records: tuple[int, ...]
+    px: int
+
+
+class SettingsChecked(Reply, frozen=True, kw_only=True):
+    """Every problem of the settings, and why the method does not fit the data, if so."""
+
+    problems: tuple[tuple[str, str], ...]  # setting, sentence
+    misfit: str = ""
+    command: str = ""  # the exact `selfsight train …` line
+
+
+class RunAccepted(Reply, frozen=True, kw_only=True):
+    """The run is queued."""
+
+    run: str
+
+
+class RunHistory(Reply, frozen=True, kw_only=True):
+    """What was missed of a run."""
+
+    run: str
+    metrics: tuple[MetricsRow, ...]
+    events: tuple[RunEvent, ...]
+    metrics_lines: int  # known after this
+    events_lines: int
+    more: bool = False  # ask again
+    command: str = ""
+
+
+class LogTail(Reply, frozen=True, kw_only=True):
+    """The end of a run's log."""
+
+    run: str
+    text: str
+
+
+class StoredInspections(Reply, frozen=True, kw_only=True):
+    """View → steps, ascending."""
+
+    run: str
+    steps: dict[str, tuple[int, ...]]
+
+
+class InspectionData(Reply, frozen=True, kw_only=True):
+    """An inspection; header and arrays follow as frames."""
+
+    run: str
+    view: str
+    step: int
+
+
+# ── events: supervisor → every attached window ───────────────────────────────────────────────────────
+
+
+class Event(Message, frozen=True, kw_only=True):
+    """Base of events. `seq` counts up by one within `epoch`."""
+
+    seq: int = 0
+
+
+class RunChanged(Event, frozen=True, kw_only=True):
+    """A run's row is new or different."""
+
+    summary: RunSummary
+
+
+class RunRemoved(Event, frozen=True, kw_only=True):
+    """A run is gone."""
+
+    run: str
+
+
+class MetricsAppended(Event, frozen=True, kw_only=True):
+    """Lines `first_line …` of the run's metrics."""
+
+    run: str
+    first_line: int
+    rows: tuple[MetricsRow, ...]
+
+
+class EventsAppended(Event, frozen=True, kw_only=True):
+    """Lines `first_line …` of the run's events."""
+
+    run: str
+    first_line: int
+    rows: tuple[RunEvent, ...]
+
+
+class InspectionStored(Event, frozen=True, kw_only=True):
+    """A view of a step was stored in the run."""
+
+    run: str
+    view: str
+    step: int
+
+
+class JobChanged(Event, frozen=True, kw_only=True):
+    """A job's row is new or different."""
+
+    job: JobSummary
+
+
+class DatasetChanged(Event, frozen=True, kw_only=True):
+    """A dataset is new or different."""
+
+    info: DatasetInfo
+
+
+class DatasetRemoved(Event, frozen=True, kw_only=True):
+    """A dataset is gone."""
+
+    name: str
+
+
+class DevicesChanged(Event, frozen=True, kw_only=True):
+    """Fresh device and disk figures, at most every two seconds."""
+
+    devices: tuple[DeviceInfo, ...]
+    disk_free_bytes: int
+
+
+class EngineStopping(Event, frozen=True, kw_only=True):
+    """The engine ends; `reason` is a sentence."""
+
+    reason: str
+
+
+class LiveView(Message, frozen=True, kw_only=True):
+    """Latest-value-wins delivery for a `Watch`; not an event, has no sequence number; arrays follow."""
+
+    run: str
+    view: str
+    step: int
+    cost_s: float = 0.0
+
+
+# ── worker ↔ supervisor ──────────────────────────────────────────────────────────────────────────────
+
+
+class WorkerReady(Message, frozen=True, kw_only=True):
+    """A worker process is up. `token` is the secret the supervisor gave it."""
+
+    job: str
+    token: str
+    pid: int
+    device: str = ""
+
+
+class WorkerMetrics(Message, frozen=True, kw_only=True):
+    """Lines were appended to metrics.jsonl."""
+
+    run: str
+    first_line: int
+    rows: tuple[MetricsRow, ...]
+
+
+class WorkerEvents(Message, frozen=True, kw_only=True):
+    """Lines were appended to events.jsonl."""
+
+    run: str
+    first_line: int
+    rows: tuple[RunEvent, ...]
+
+
+class WorkerStored(Message, frozen=True, kw_only=True):
+    """An inspection was stored."""
+
+    run: str
+    view: str
+    step: int
+
+
+class WorkerView(Message, frozen=True, kw_only=True):
+    """A live view that somebody watches; header and arrays follow as frames."""
+
+    run: str
+    view: str
+    step: int
+    cost_s: float = 0.0
+
+
+class WorkerProgress(Message, frozen=True, kw_only=True):
+    """How far a job is."""
+
+    job: str
+    done: float
+    total: float
+    unit: str
+    current: str = ""
+
+
+class WorkerFinished(Message, frozen=True, kw_only=True):
+    """The job ended; the process exits next."""
+
+    job: str
+    result: dict[str, Any] = {}
+    failure: Failure | None = None
+
+
+class WorkerCommand(Message, frozen=True, kw_only=True):
+    """What the supervisor tells a worker."""
+
+    action: Literal["pause", "resume", "stop", "checkpoint", "cancel", "watch", "unwatch", "budget"]
+    view: str = ""
+    choice: Choice = Choice()
+    share: float = 0.02
+
+
+REQUESTS = (
+    Hello, Attach, Replay, Ping, ListMethods, ListSamples, Peek, PlanImport, StartImport, MakeSample, CancelJob,
+    DescribeDataset, ListRecords, FetchThumbnails, EditRecords, DeleteDataset, DryRun, CheckSettings, StartRun,
+    ControlRun, ContinueRun, DeleteRun, FetchRun, FetchLog, ListInspections, FetchInspection, Watch, Evaluate,
+    Project, SetBudget, StopEngine,
+)  # fmt: skip
+REPLIES = (
+    Welcome, Failed, Done, Snapshot, Methods, SampleList, Peeked, Planned, JobAccepted, DatasetDescribed, Records,
+    Thumbnails, SettingsChecked, RunAccepted, RunHistory, LogTail, StoredInspections, InspectionData,
+)  # fmt: skip
+EVENTS = (
+    RunChanged, RunRemoved, MetricsAppended, EventsAppended, InspectionStored, JobChanged, DatasetChanged,
+    DatasetRemoved, DevicesChanged, EngineStopping,
+)  # fmt: skip
+WORKER_MESSAGES = (
+    WorkerReady, WorkerMetrics, WorkerEvents, WorkerStored, WorkerView, WorkerProgress, WorkerFinished,
+    WorkerCommand,
+)  # fmt: skip

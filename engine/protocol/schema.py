@@ -1,0 +1,151 @@
+"""Contract 1, field: what a record of a dataset is made of.
+
+A dataset is a table of records. Every record has the same named fields, each of one kind. A `Schema` names
+them with shape, type, unit and what else a reader must know; importers produce it, methods ask for fields
+of it, viewers draw fields by their kind.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class FieldKind(StrEnum):
+    """What a field is; the letters name the axes of one record's array, in order."""
+
+    IMAGE = "image"  # (C, H, W), C is 1, 3 or 4
+    CHANNELS = "channels"  # (C, H, W), any number of named channels
+    VOLUME = "volume"  # (C, D, H, W) with spacing and orientation
+    CLIP = "clip"  # (T, C, H, W) with frame times
+    CINE = "cine"  # (T, C, D, H, W)
+    VIEWS = "views"  # (V, C, H, W) with cameras
+    PAIR = "pair"  # (2, C, H, W)
+    POINTS = "points"  # (N, 3 + F)
+    GRID = "grid"  # (C, D, H, W), radiance and density
+    TEXT = "text"  # a string
+    WAVEFORM = "waveform"  # (C, T)
+    MOTION = "motion"  # (T, J, F)
+    BAG = "bag"  # (N, D)
+    # annotations: never seen by a self-supervised loss unless the method says so
+    LABEL = "label"  # one integer, index into `classes`, -1 = none
+    NUMBER = "number"  # one float, NaN = none
+    MASK = "mask"  # (H, W) or (D, H, W) integers
+    GROUP = "group"  # a string: patient, video, slide, identity
+    SPLIT = "split"  # one integer, index into `classes` (train, val, test)
+    TIME = "time"  # one float, seconds
+    NAME = "name"  # a string: where the record came from
+
+
+class FieldSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One field of every record."""
+
+    name: str
+    kind: FieldKind
+    shape: tuple[int | None, ...] = ()  # of one record; None = varies from record to record
+    dtype: str = "uint8"  # numpy name; "str" for text, "bytes" for files kept encoded
+    unit: str = ""
+    channels: tuple[str, ...] = ()  # names along C
+    classes: tuple[str, ...] = ()  # names of a label's values or of the splits
+    spacing_mm: tuple[float, ...] = ()  # along the spatial axes, in the order of `shape`
+    encoding: str = "raw"  # "raw": values; "jpeg", "png", … : the file's own bytes
+    mean: tuple[float, ...] = ()  # per channel, of values scaled to 0…1 (integers) or as stored (floats)
+    std: tuple[float, ...] = ()
+
+    @property
+    def is_annotation(self) -> bool:
+        """Whether this field only annotates a record."""
+        return self.kind in ANNOTATIONS
+
+
+ANNOTATIONS = frozenset(
+    {
+        FieldKind.LABEL,
+        FieldKind.NUMBER,
+        FieldKind.MASK,
+        FieldKind.GROUP,
+        FieldKind.SPLIT,
+        FieldKind.TIME,
+        FieldKind.NAME,
+    }
+)
+
+SPLITS = ("train", "val", "test")
+
+
+class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of a dataset, in the order in which they are shown."""
+
+    fields: tuple[FieldSpec, ...]
+
+    def get(self, name: str) -> FieldSpec | None:
+        """Return the field called `name`, or None."""
+        return next((field for field in self.fields if field.name == name), None)
+
+    def first(self, *kinds: FieldKind) -> FieldSpec | None:
+        """Return the first field whose kind is one of `kinds`, or None."""
+        return next((field for field in self.fields if field.kind in kinds), None)
+
+
+class DatasetInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What lists and plans need to know of a dataset without reading a record."""
+
+    name: str
+    path: str
+    records: int
+    schema: Schema
+    splits: dict[str, int] = {}  # split → records
+    labels: dict[str, dict[str, int]] = {}  # label field → class → records
+    size_bytes: int = 0
+    checksum: str = ""  # of the whole content; "" until computed
+    provenance: dict[str, str] = {}  # source, when, by which version, sample name, licence
+    skipped: tuple[Skipped, ...] = ()  # what the import left out
+    problems: tuple[str, ...] = ()  # sentences; what verification found
+
+
+class Skipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file that an import left out."""
+
+    path: str
+    reason: str
+
+
+class Need(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A field that a method needs. It fits a schema if some field has one of the kinds and the channels."""
+
+    kinds: tuple[FieldKind, ...]
+    channels: tuple[int, ...] = ()  # allowed channel counts; () = any
+    smallest_px: int = 0  # smallest side that makes sense; 0 = any
+    optional: bool = False
+    what: str = ""  # what it is for, in a few words
+
+    def find(self, schema: Schema) -> FieldSpec | None:
+        """Return the first field of `schema` that satisfies this need, or None."""
+        return next((field for field in schema.fields if self.refusal(field) == ""), None)
+
+    def refusal(self, field: FieldSpec) -> str:
+        """Return why `field` does not satisfy this need, or "" if it does."""
+        if field.kind not in self.kinds:
+            return f"{field.name} is {field.kind}"
+        spatial = [side for side in field.shape[-2:] if side is not None]
+        count = field.shape[-3] if len(field.shape) >= 3 else None
+        if self.channels and count is not None and count not in self.channels:
+            return f"{field.name} has {count} channels"
+        if self.smallest_px and any(side < self.smallest_px for side in spatial):
+            return f"{field.name} is smaller than {self.smallest_px} px"
+        return ""
+
+
+def misfit(needs: tuple[Need, ...], schema: Schema) -> str:
+    """Return why data with this schema does not fit a method with these needs, as half a sentence, or ""."""
+    for need in needs:
+        if need.optional or need.find(schema) is not None:
+            continue
+        wanted = " or ".join(need.kinds)
+        detail = "; ".join(
+            reason for field in schema.fields if field.kind in need.kinds and (reason := need.refusal(field))
+        )
+        has = ", ".join(dict.fromkeys(field.kind for field in schema.fields if not field.is_annotation)) or "none"
+        return f"needs {wanted}; {detail or f'this data has {has}'}"
+    return ""

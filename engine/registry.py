@@ -1,0 +1,96 @@
+"""All methods, built in and installed, as one dict.
+
+Built-in methods are the modules of `engine.methods` with a `METHOD`; others announce themselves by entry point,
+group `selfsight.methods`, value `package.module:METHOD`. A duplicate id is an error. A plug-in that cannot be
+loaded is listed as broken, with its traceback, and harms nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import pkgutil
+import traceback
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from engine import methods as builtin_methods
+from engine.errors import MethodError
+from engine.method import Method
+from engine.protocol.messages import Failure
+
+ENTRY_POINT_GROUP = "selfsight.methods"
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A method and where it comes from; `failure` says why a plug-in is broken, `method` is then None."""
+
+    id: str
+    source: str
+    method: Method | None
+    failure: Failure | None = None
+
+
+def load_methods(*, plugins: bool = True) -> dict[str, Registered]:
+    """Return every method by id; built-in ones first, each group sorted.
+
+    Raises:
+        MethodError: two methods have one id, or a built-in method lacks its record.
+    """
+    found: dict[str, Registered] = {}
+    for module_info in sorted(pkgutil.iter_modules(builtin_methods.__path__), key=lambda info: info.name):
+        method = importlib.import_module(f"{builtin_methods.__name__}.{module_info.name}").METHOD
+        found[method.id] = Registered(id=method.id, source="built in", method=method)
+    if plugins:
+        for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
+            package = point.dist.name if point.dist else point.value
+            registered = _load_plugin(point.name, package, point.load)
+            if registered.id in found:
+                raise MethodError(
+                    f"Two methods are called {registered.id!r}: one is {found[registered.id].source}, "
+                    f"one comes from {package}.",
+                    f"Uninstall {package}, or rename its method.",
+                )
+            found[registered.id] = registered
+    return found
+
+
+def _load_plugin(name: str, package: str, load: object) -> Registered:
+    try:
+        method = load()  # type: ignore[operator]
+        if not isinstance(method, Method):
+            msg = f"{name} of {package} is a {type(method).__name__}, not a Method"
+            raise TypeError(msg)  # noqa: TRY301
+    except Exception as error:  # a plug-in may fail in any way; the others must not suffer
+        logger.exception("the method %s of %s cannot be loaded", name, package)
+        failure = Failure(
+            kind="method",
+            message=f"{package} brings the method {name!r}, which cannot be loaded: {error}",
+            hint=f"Update or uninstall {package}.",
+            traceback=traceback.format_exc(),
+        )
+        return Registered(id=name, source=package, method=None, failure=failure)
+    return Registered(id=method.id, source=package, method=method)
+
+
+def find_method(method_id: str) -> Method:
+    """Return the method called `method_id`; imports only that one where it is built in.
+
+    Raises:
+        MethodError: there is none, or it is broken.
+    """
+    name = f"{builtin_methods.__name__}.{method_id.replace('-', '_')}"
+    if method_id.replace("-", "_").isidentifier() and importlib.util.find_spec(name) is not None:
+        method: Method = importlib.import_module(name).METHOD
+        return method
+    methods = load_methods()
+    registered = methods.get(method_id)
+    if registered is None:
+        raise MethodError(f"There is no method {method_id!r}.", f"Known: {', '.join(methods)}.")
+    if registered.method is None:
+        message = registered.failure.message if registered.failure else f"{method_id} is broken."
+        raise MethodError(message, "See `selfsight methods --json` for the traceback.")
+    return registered.method

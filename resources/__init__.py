@@ -1,0 +1,1 @@
+"""Icons, font, style sheet, help pages, measured claims: files that ship with the program."""
