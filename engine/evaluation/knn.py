@@ -1,0 +1,38 @@
+"""k-nearest-neighbour classification on frozen features, weighted as in DINO.
+
+Paper: Caron et al., Emerging Properties in Self-Supervised Vision Transformers, 2021 (arXiv 2104.14294); the
+weighting is that of Wu et al. 2018: a neighbour with cosine s votes exp(s / temperature).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def nearest(queries: Tensor, bank: Tensor, k: int, *, chunk: int = 4096) -> tuple[Tensor, Tensor]:
+    """Return cosine (Q, k) and bank rows (Q, k) of the `k` nearest of `bank` (N, E) to each of `queries` (Q, E).
+
+    Exact; both are normalised here. Memory is bounded by `chunk` × N similarities.
+    """
+    bank = F.normalize(bank.float(), dim=1)
+    k = min(k, len(bank))
+    cosines, rows = [], []
+    for part in F.normalize(queries.float(), dim=1).split(chunk):
+        cosine, row = (part @ bank.T).topk(k, dim=1)
+        cosines.append(cosine)
+        rows.append(row)
+    return torch.cat(cosines), torch.cat(rows)
+
+
+def knn_predict(
+    queries: Tensor, bank: Tensor, labels: Tensor, classes: int, *, k: int = 20, temperature: float = 0.07
+) -> Tensor:
+    """Return the predicted class (Q,) of each query; `labels` (N,) are those of the bank."""
+    cosine, rows = nearest(queries, bank, k)
+    votes = torch.zeros(len(queries), classes, device=queries.device)
+    # subtracting the best cosine leaves the winner unchanged and keeps exp in range
+    weights = ((cosine - cosine[:, :1]) / temperature).exp()
+    votes.scatter_add_(1, labels[rows], weights)
+    return votes.argmax(dim=1)

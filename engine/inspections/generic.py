@@ -1,0 +1,165 @@
+"""What every encoder gives for free: attention, and dense features as colours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.data.batch import Batch
+from engine.errors import MethodError
+from engine.method import Look, Method
+from engine.protocol.inspections import Attention, Choice, FeatureMap
+from engine.protocol.messages import ViewInfo
+from engine.protocol.schema import FieldKind, FieldSpec
+from engine.views.pixels import denormalise, evaluation_view
+from engine.views.rng import Rng
+
+PICTURES = (FieldKind.IMAGE, FieldKind.CHANNELS)
+LARGEST_PICTURE_PX = 512
+
+
+def picture_key(batch: Batch) -> tuple[str, FieldSpec]:
+    """Return key and spec of the field to show.
+
+    Raises:
+        MethodError: the batch holds no picture.
+    """
+    for key, spec in batch.specs.items():
+        if spec.kind in PICTURES:
+            return key, spec
+    raise MethodError("This view shows pictures, and the data has none.", "Choose another view.")
+
+
+def as_picture(image: Tensor) -> np.ndarray[Any, Any]:
+    """Return (B, C, H, W) values in 0…1 as float32 with 1 or 3 channels; other counts show their first channels."""
+    channels = image.shape[1]
+    if channels == 2:
+        image = image[:, :1]
+    elif channels > 3:
+        image = image[:, :3]
+    return image.clamp(0, 1).float().cpu().numpy()
+
+
+def compute_attention(model: nn.Module, batch: Batch, choice: Choice, _config: Any, _rng: Rng) -> Attention:
+    """Attention weights of one block for one query token, for the chosen records.
+
+    Raises:
+        MethodError: the encoder has no attention.
+    """
+    encoder: Any = getattr(model, "encoder", None)
+    if encoder is None or not hasattr(encoder, "attention"):
+        raise MethodError(
+            "This run's encoder has no attention to show: it is a convolutional network.",
+            "Choose a transformer encoder in the method's settings.",
+        )
+    key, spec = picture_key(batch)
+    grid = tuple(int(side) for side in encoder.grid)
+    size = int(encoder.grid[0] * encoder.patch[0])
+    image = evaluation_view(batch, key, size)
+    layers = int(encoder.depth)
+    layer = choice.layer if 0 <= choice.layer < layers else layers - 1
+    weights = encoder.attention(image, layer).float()
+    prefix = int(encoder.prefix)
+    tokens = int(np.prod(grid))
+    query = choice.query
+    if not 0 <= query < tokens:
+        query = -1 if prefix else int(np.ravel_multi_index(tuple(side // 2 for side in grid), grid))
+    row = weights[:, :, 0 if query < 0 else prefix + query]
+    return Attention(
+        view="attention",
+        title="Attention",
+        step=0,
+        records=batch.index.cpu().numpy(),
+        input=as_picture(denormalise(image, spec)),
+        grid=grid,
+        layer=layer,
+        layers=layers,
+        heads=int(weights.shape[1]),
+        query=query,
+        weights=row[:, :, prefix:].cpu().numpy(),
+        prefix=row[:, :, :prefix].sum(dim=2).cpu().numpy(),
+    )
+
+
+def compute_feature_map(model: nn.Module, batch: Batch, _choice: Choice, config: Any, _rng: Rng) -> FeatureMap:
+    """Three principal components of dense features as colours, fitted on the shown records; signs fixed.
+
+    Raises:
+        MethodError: the method gives no dense features.
+    """
+    key, spec = picture_key(batch)
+    features = model.embed(batch)  # type: ignore[operator]
+    if features.dense is None:
+        raise MethodError("This method gives one vector per record and no dense features.", "Choose another view.")
+    dense = features.dense.float()
+    flat = dense.flatten(0, 1)
+    centred = flat - flat.mean(dim=0)
+    # symmetric, so the components and their order are the same on every call
+    values, vectors = torch.linalg.eigh(centred.T.double() @ centred.double())
+    axes = vectors[:, -3:].flip(1)
+    signs = torch.where(axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)) < 0, -1.0, 1.0)
+    scores = centred.double() @ (axes * signs)
+    low, high = scores.quantile(0.02, dim=0), scores.quantile(0.98, dim=0)
+    colours = ((scores - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
+    shares = values.flip(0)[:3] / values.sum().clamp_min(1e-30)
+    count = len(batch)
+    image = evaluation_view(
+        batch, key, min(LARGEST_PICTURE_PX, int(getattr(config, "image_px", 0)) or batch[key].shape[-1])
+    )
+    return FeatureMap(
+        view="feature-map",
+        title="Features as colours",
+        step=0,
+        records=batch.index.cpu().numpy(),
+        input=as_picture(denormalise(image, spec)),
+        grid=features.grid,
+        colours=colours.view(count, -1, 3).transpose(1, 2).reshape(count, 3, *features.grid).float().cpu().numpy(),
+        explained=shares.float().cpu().numpy(),
+        fitted_on=count,
+    )
+
+
+GENERIC_LOOKS = (
+    Look(
+        "attention",
+        Attention,
+        "Attention",
+        compute_attention,
+        "Where the chosen patch looks, for every head of a block; the weights of a row sum to 100 %.",
+    ),
+    Look(
+        "feature-map",
+        FeatureMap,
+        "Features as colours",
+        compute_feature_map,
+        "The three strongest components of the dense features as red, green and blue.",
+    ),
+)
+EMBEDDING_VIEW = ViewInfo(
+    name="embedding",
+    kind="embedding",
+    title="Embedding map",
+    description="A fixed sample of records in two dimensions.",
+)
+
+
+def looks_for(method: Method) -> dict[str, Look]:
+    """Return every view that can be computed for a method: its own first, then the generic ones, by name."""
+    return {look.name: look for look in (*method.inspections, *GENERIC_LOOKS)}
+
+
+def view_infos(method: Method) -> tuple[ViewInfo, ...]:
+    """Return all views of a method as data, the embedding map included."""
+    found = tuple(
+        ViewInfo(
+            name=look.name,
+            kind=str(look.kind.__struct_config__.tag),
+            title=look.title,
+            description=look.description,
+        )
+        for look in looks_for(method).values()
+    )
+    return (*found, EMBEDDING_VIEW)

@@ -1,0 +1,81 @@
+"""Views of a model while it trains: the same records every time, without touching the training's state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import nn
+
+from engine.data.loader import Loader
+from engine.data.store import Dataset
+from engine.errors import MethodError
+from engine.evaluation.features import stratified
+from engine.inspections.generic import looks_for, view_infos
+from engine.method import Method
+from engine.protocol.inspections import Choice, Inspection
+from engine.protocol.messages import ViewInfo
+from engine.protocol.schema import FieldKind
+from engine.views.rng import Rng
+
+SHOWN_RECORDS = 8
+
+
+class LiveViews:
+    """Computes a method's views for the records that a watcher chose, or for a fixed sample of eight."""
+
+    def __init__(self, method: Method, config: Any, dataset: Dataset, *, seed: int) -> None:
+        self._method = method
+        self._looks = looks_for(method)
+        self._config = config
+        self._seed = seed
+        image_px = int(getattr(config, "image_px", 0))
+        self._loader = Loader(
+            dataset, method.needs, batch_size=SHOWN_RECORDS, seed=seed, split=None, image_px=image_px, prefetch=0
+        )
+        label = dataset.schema.first(FieldKind.LABEL)
+        self._classes = label.classes if label else ()
+        self._labels = np.asarray(dataset.column(label.name), np.int64) if label else np.full(len(dataset), -1)
+        held = dataset.select("val")
+        pool = held if len(held) >= SHOWN_RECORDS else dataset.select(None)
+        chosen = pool[stratified(self._labels[pool], SHOWN_RECORDS, seed)]
+        self._sample = np.random.default_rng(seed).permutation(chosen)
+        self._records = len(dataset)
+
+    @property
+    def available(self) -> tuple[ViewInfo, ...]:
+        """What can be asked for; the embedding map comes with each evaluation, not from here."""
+        return tuple(info for info in view_infos(self._method) if info.name in self._looks)
+
+    def compute(self, model: nn.Module, view: str, choice: Choice, step: int) -> Inspection:
+        """Return one view of `model` as it is after `step`. Training mode, gradients and random state are kept.
+
+        Raises:
+            MethodError: there is no such view, or this encoder cannot give it.
+        """
+        look = self._looks.get(view)
+        if look is None:
+            raise MethodError(f"There is no view {view!r}.", f"Known: {', '.join(self._looks)}.")
+        wanted = [record for record in choice.records if 0 <= record < self._records]
+        records = np.asarray(wanted, np.int64) if wanted else self._sample[: max(1, min(choice.count, SHOWN_RECORDS))]
+        device = next(model.parameters()).device
+        batch = self._loader.at(records).to(device)
+        # the mask depends on record and seed alone, so that one picture can be followed through the steps
+        rng = Rng(self._seed, choice.mask_seed, batch.index)
+        modes = [(module, module.training) for module in model.modules()]
+        state = torch.random.get_rng_state()
+        model.eval()
+        try:
+            with torch.no_grad():
+                inspection = look.compute(model, batch, choice, self._config, rng)
+        finally:
+            torch.random.set_rng_state(state)
+            for module, mode in modes:
+                module.training = mode
+        values: dict[str, Any] = {"step": step, "view": view}
+        if "labels" in inspection.__struct_fields__ and not getattr(inspection, "labels", ()) and self._classes:
+            names = [self._classes[label] if label >= 0 else "" for label in self._labels[records]]
+            values["labels"] = tuple(names)
+        return msgspec.structs.replace(inspection, **values)
