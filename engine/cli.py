@@ -1,0 +1,215 @@
+"""The command line: `selfsight`. A thin caller of `engine.commands`.
+
+Human text goes to standard output, progress and logs to standard error; with --json, standard output is one JSON
+document. Exit codes: 0 success, 2 wrong usage or unusable input, 1 any other failure, 130 stopped by Ctrl+C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from engine.errors import ConfigError, SelfsightError
+
+STOPPED = 130
+Add = Callable[[str, str], argparse.ArgumentParser]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are `ConfigError`s, so that --json can report them."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong with the arguments."""
+        raise ConfigError(f"{self.prog}: {message}.", f"See `{self.prog} --help`.")
+
+
+def build_parser() -> Parser:
+    """Return the parser of all subcommands."""
+    parser = Parser(
+        prog="selfsight",
+        description="Self-supervised representation learning. Without a command, opens the window.",
+        epilog="selfsight [PATH …] opens the window and drops PATHs on it.",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and end")
+    parser.add_argument("--workspace", type=Path, help="folder of datasets and runs (default: $SELFSIGHT_WORKSPACE)")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+        return command
+
+    _add_data_commands(add)
+    _add_run_commands(add)
+    _add_other_commands(add)
+    return parser
+
+
+def _add_data_commands(add: Add) -> None:
+    add("methods", "list the methods, what they need and what they claim")
+    add("samples", "list the bundled sample datasets")
+
+    sample = add("sample", "make a bundled sample dataset")
+    sample.add_argument("name")
+    sample.add_argument("--out", type=Path, required=True, metavar="FILE.h5")
+
+    importing = add("import", "import files or folders into a dataset")
+    importing.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    importing.add_argument("--out", type=Path, metavar="FILE.h5", help="dataset to write; needed without --dry-run")
+    importing.add_argument("--kind", default="", help="kind of field to read the files as (default: as recognised)")
+    importing.add_argument("--dry-run", action="store_true", help="recognise and report, write nothing")
+    importing.add_argument(
+        "--size", type=int, default=0, metavar="PX", help="bring pictures to PX × PX (default: keep)"
+    )
+    importing.add_argument("--keep-encoded", action="store_true", help="keep JPEG and PNG bytes as they are")
+    importing.add_argument("--labels", choices=("folders", "table", "none"), default="folders")
+    importing.add_argument("--table", type=Path, help="CSV or JSONL with columns path, label, split")
+    importing.add_argument("--val", type=float, default=0.1, metavar="SHARE", help="validation share (default 0.1)")
+    importing.add_argument("--test", type=float, default=0.0, metavar="SHARE", help="test share (default 0)")
+
+    data = add("data", "describe a dataset; verify its checksums")
+    data.add_argument("file", type=Path, metavar="FILE.h5")
+    data.add_argument("--verify", action="store_true")
+
+
+def _add_run_commands(add: Add) -> None:
+    train = add("train", "train a method on a dataset")
+    train.add_argument("--config", type=Path, metavar="RUN.yaml", help="a run.yaml, instead of --method and --data")
+    train.add_argument("--method")
+    train.add_argument("--data", type=Path, metavar="FILE.h5")
+    train.add_argument("--preset", default="")
+    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    train.add_argument("--steps", type=int)
+    train.add_argument("--run", type=Path, metavar="DIR", help="run folder to make (default: in the workspace)")
+    train.add_argument("--device", default="auto")
+    train.add_argument("--seed", type=int)
+
+    resume = add("resume", "go on from a run's last checkpoint")
+    resume.add_argument("run", type=Path, metavar="DIR")
+    resume.add_argument("--steps", type=int, help="train until this step")
+
+    evaluate = add("evaluate", "evaluate a run's features")
+    evaluate.add_argument("run", type=Path, metavar="DIR")
+    evaluate.add_argument("--protocol", required=True, help="knn, linear, ridge or health")
+    evaluate.add_argument("--data", type=Path, metavar="FILE.h5", help="other data than the run's own")
+
+    embed = add("embed", "write the features of every record")
+    embed.add_argument("run", type=Path, metavar="DIR")
+    embed.add_argument("--data", type=Path, metavar="FILE.h5")
+    embed.add_argument("--out", type=Path, required=True, metavar="FILE.parquet")
+
+    inspect = add("inspect", "write the pictures and arrays that the window shows")
+    inspect.add_argument("run", type=Path, metavar="DIR")
+    inspect.add_argument("--view", required=True)
+    inspect.add_argument("--data", type=Path, metavar="FILE.h5")
+    inspect.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    inspect.add_argument("--layer", type=int, default=-1)
+    inspect.add_argument("--query", type=int, default=-1, help="token index in the grid; -1 = class token or centre")
+    inspect.add_argument("--records", type=int, nargs="*", default=[])
+
+
+def _add_other_commands(add: Add) -> None:
+    claim = add("claim", "run a method's claim experiment")
+    claim.add_argument("method")
+    claim.add_argument("--write", action="store_true", help="put the measured numbers on the method's card")
+
+    bench = add("bench", "measure speed side by side with peers, as ratios")
+    bench.add_argument("names", nargs="*", metavar="NAME")
+
+    engine = add("engine", "the background engine")
+    engine.add_argument("action", choices=("start", "status", "stop", "connect"))
+    engine.add_argument("host", nargs="?", default="", help="for connect: a host that SSH knows")
+
+    add("doctor", "check graphics card, display, disk and libraries; say what to fix")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    wants_json = "--json" in arguments
+    try:
+        return _run(arguments)
+    except SelfsightError as error:
+        return _report(error.kind, error.message, error.hint, wants_json=wants_json, code=error.exit_code)
+    except KeyboardInterrupt:
+        return _report("stopped", "Stopped.", "", wants_json=wants_json, code=STOPPED)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # noqa: BLE001 — the last place before the user: say what happened, with details
+        traceback.print_exc()
+        return _report(
+            "unexpected",
+            f"Selfsight failed unexpectedly: {type(error).__name__}: {error}.",
+            "The lines above say where; please report them.",
+            wants_json=wants_json,
+            code=1,
+        )
+
+
+def _run(arguments: list[str]) -> int:
+    parser = build_parser()
+    choices = _command_names(parser)
+    first = next((argument for argument in arguments if not argument.startswith("-")), None)
+    is_command = first in choices or any(argument in {"-h", "--help", "--version"} for argument in arguments)
+    if not is_command:
+        return _open_window(arguments, choices)
+    options = parser.parse_args(arguments)
+    if options.version:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"selfsight {version('selfsight')}\n")
+        return 0
+    from engine import commands
+
+    outcome = commands.COMMANDS[options.command](options)
+    if options.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(outcome.document), indent=2).decode() + "\n")
+    elif outcome.text:
+        sys.stdout.write(outcome.text.rstrip("\n") + "\n")
+    sys.stdout.flush()
+    return outcome.code
+
+
+def _command_names(parser: argparse.ArgumentParser) -> list[str]:
+    for action in parser._actions:  # noqa: SLF001 — argparse offers no other way to list subcommands
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            return list(action.choices)
+    return []
+
+
+def _open_window(arguments: list[str], choices: Sequence[str]) -> int:
+    for argument in arguments:
+        if not argument.startswith("-") and not Path(argument).exists() and argument not in _values(arguments):
+            raise ConfigError(
+                f"{argument!r} is neither a command nor an existing file or folder.",
+                f"Commands: {', '.join(choices)}.",
+            )
+    # another process: the engine never imports Qt
+    return subprocess.run([sys.executable, "-m", "app", *arguments], check=False).returncode
+
+
+def _values(arguments: list[str]) -> set[str]:
+    """Arguments that are the value of an option."""
+    return {value for option, value in itertools.pairwise(arguments) if option.startswith("--")}
+
+
+def _report(kind: str, message: str, hint: str, *, wants_json: bool, code: int) -> int:
+    sys.stderr.write(f"{message} {hint}".rstrip() + "\n")
+    if wants_json:
+        document = {"error": {"kind": kind, "message": message, "hint": hint}}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
