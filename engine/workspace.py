@@ -1,22 +1,20 @@
 """The folder that holds a user's datasets and runs, and where the running engine says how to reach it.
 
-    workspace/
-      datasets/NAME.h5       runs/DATE-METHOD-DATASET-N/       bin/        what was deleted, until emptied
-      engine.json            connection file of the running engine, mode 0600
+A workspace holds `datasets/NAME.h5`, `runs/DATE-METHOD-DATASET-N/`, `bin/` (what was deleted, until emptied) and
+`engine.json`, the connection file of the running engine, mode 0600.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from engine.errors import DataError
+from engine.protocol.connection import WORKSPACE_VARIABLE as ENVIRONMENT_VARIABLE
+from engine.protocol.connection import connection_file, default_workspace
 
-ENVIRONMENT_VARIABLE = "SELFSIGHT_WORKSPACE"
+__all__ = ["ENVIRONMENT_VARIABLE", "Workspace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +26,7 @@ class Workspace:
     @classmethod
     def default(cls) -> Workspace:
         """Return the one named by SELFSIGHT_WORKSPACE, else `Selfsight` in the user's documents."""
-        named = os.environ.get(ENVIRONMENT_VARIABLE)
-        root = Path(named) if named else Path(platformdirs.user_documents_path()) / "Selfsight"
-        return cls(root.expanduser().resolve())
+        return cls(default_workspace())
 
     @property
     def datasets(self) -> Path:
@@ -50,7 +46,7 @@ class Workspace:
     @property
     def connection_file(self) -> Path:
         """Where the running engine writes address and keys."""
-        return self.root / "engine.json"
+        return connection_file(self.root)
 
     def dataset_file(self, name: str) -> Path:
         """Return the file of the dataset called `name`.

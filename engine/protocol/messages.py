@@ -822,6 +822,12 @@ class WorkerProgress(Message, frozen=True, kw_only=True):
     current: str = ""
 
 
+class WorkerAlive(Message, frozen=True, kw_only=True):
+    """Sent every two seconds; without it the worker counts as not responding."""
+
+    job: str
+
+
 class WorkerFinished(Message, frozen=True, kw_only=True):
     """The job ended; the process exits next."""
 
@@ -854,6 +860,6 @@ EVENTS = (
     DatasetRemoved, DevicesChanged, EngineStopping,
 )  # fmt: skip
 WORKER_MESSAGES = (
-    WorkerReady, WorkerMetrics, WorkerEvents, WorkerStored, WorkerView, WorkerProgress, WorkerFinished,
-    WorkerCommand,
+    WorkerReady, WorkerMetrics, WorkerEvents, WorkerStored, WorkerView, WorkerProgress, WorkerAlive,
+    WorkerFinished, WorkerCommand,
 )  # fmt: skip

@@ -23,7 +23,9 @@ from engine.protocol.inspections import Array, Inspection
 MAX_HEADER_BYTES = 64 * 2**20
 MAX_ARRAY_BYTES = 2 * 2**30
 MAX_ARRAYS = 256
-_DTYPES = frozenset("bool uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 float32 float64 complex64".split())
+_DTYPES = frozenset(
+    "bool uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 float32 float64 complex64".split()  # noqa: SIM905
+)
 
 
 class WireError(ValueError):
@@ -31,11 +33,11 @@ class WireError(ValueError):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_requests: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[messages.REQUESTS])
+_requests: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[messages.REQUESTS])  # noqa: UP007
 _answers: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(
-    Union[(*messages.REPLIES, *messages.EVENTS, messages.LiveView)]
+    Union[(*messages.REPLIES, *messages.EVENTS, messages.LiveView)]  # noqa: UP007
 )
-_workers: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[messages.WORKER_MESSAGES])
+_workers: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[messages.WORKER_MESSAGES])  # noqa: UP007
 _array_header = msgspec.msgpack.Decoder(tuple[str, tuple[int, ...]])
 
 
@@ -178,6 +180,24 @@ def _number_of(value: Any) -> int:
         msg = f"array number {number!r}"
         raise ValueError(msg)
     return number
+
+
+def pack_inspection(inspection: Inspection) -> list[Array]:
+    """Return an inspection as arrays that follow a `LiveView`, `WorkerView` or `InspectionData`: header first."""
+    header, arrays = split_inspection(inspection)
+    return [np.frombuffer(header, dtype=np.uint8), *arrays]
+
+
+def unpack_inspection(arrays: Sequence[Array]) -> Inspection:
+    """Return the inspection of arrays made by `pack_inspection`.
+
+    Raises:
+        WireError: they are not one.
+    """
+    if not arrays or arrays[0].dtype != np.uint8:
+        msg = "no inspection header"
+        raise WireError(msg)
+    return join_inspection(arrays[0].tobytes(), arrays[1:])
 
 
 def save_inspection(path: Path, inspection: Inspection) -> None:
