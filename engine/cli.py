@@ -135,7 +135,8 @@ def _add_other_commands(add: Add) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    logging.getLogger("engine.training.link").setLevel(logging.INFO)
     wants_json = "--json" in arguments
     try:
         return _run(arguments)
