@@ -14,6 +14,8 @@ from typing import Annotated
 
 import msgspec
 
+from engine.protocol.messages import PROTOCOL_VERSION
+
 CONNECTION_FILE = "engine.json"
 WORKSPACE_VARIABLE = "SELFSIGHT_WORKSPACE"
 _MAX_BYTES = 64_000
@@ -90,3 +92,13 @@ def remove_connection(workspace: Path, pid: int) -> None:
     if info is not None and info.pid == pid:
         with contextlib.suppress(FileNotFoundError):
             connection_file(workspace).unlink()
+
+
+def version_sentence(*, engine: str, protocol: int) -> str:
+    """Return what is wrong between this program and an `engine` of another protocol, and how to mend it."""
+    older = "engine" if protocol < PROTOCOL_VERSION else "window"
+    return (
+        f"The window speaks protocol {PROTOCOL_VERSION}, the engine (Selfsight {engine}) speaks {protocol}. "
+        f"Update the {older}: run `pip install --upgrade selfsight` on its computer, stop the engine with "
+        "`selfsight engine stop`, and connect again."
+    )

@@ -35,7 +35,7 @@ class WireError(ValueError):
 _encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[messages.REQUESTS])  # noqa: UP007
 _answers: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(
-    Union[(*messages.REPLIES, *messages.EVENTS, messages.LiveView)]  # noqa: UP007
+    Union[(*messages.REPLIES, *messages.EVENTS, messages.LiveView)]
 )
 _workers: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[messages.WORKER_MESSAGES])  # noqa: UP007
 _array_header = msgspec.msgpack.Decoder(tuple[str, tuple[int, ...]])
@@ -54,7 +54,7 @@ def _encode_array(array: Array) -> tuple[bytes, memoryview]:
     if array.dtype.name not in _DTYPES:
         msg = f"arrays of type {array.dtype} do not travel"
         raise WireError(msg)
-    return _encoder.encode((array.dtype.name, array.shape)), memoryview(array.reshape(-1).view(np.uint8))
+    return _encoder.encode((array.dtype.name, array.shape)), array.reshape(-1).view(np.uint8).data
 
 
 def decode_request(frames: Sequence[bytes]) -> messages.Request:
