@@ -218,7 +218,8 @@ def load_inspection(path: Path) -> Inspection:
         WireError: the file is not one.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # from memory: numpy leaves a file open when it is not a complete archive
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             count = len(stored.files) - 1
             return join_inspection(stored["header"].tobytes(), [stored[f"a{number}"] for number in range(count)])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
