@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+import sys
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
 from engine.protocol.inspections import Inspection
 from engine.protocol.messages import MetricsRow, RunEvent, WorkerCommand
 
-logger = logging.getLogger(__name__)
-_LEVELS = {"info": logging.INFO, "ok": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+SECONDS_BETWEEN_LINES = 0.5
 
 
 class Link(Protocol):
@@ -65,24 +65,37 @@ class NullLink:
 
 
 class ConsoleLink(NullLink):
-    """Headless: events and every tenth row go to the log, which the command line shows on standard error."""
+    """Headless: events, rows of metrics and progress become lines on standard error, at most two a second each."""
 
-    def __init__(self) -> None:
-        self._rows = 0
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet  # then only warnings and errors are said
+        self._next_row = 0.0
+        self._next_progress = 0.0
 
-    def metrics(self, run: str, first_line: int, rows: Sequence[MetricsRow]) -> None:
-        """Log the first of every ten rows."""
+    def metrics(self, run: str, first_line: int, rows: Sequence[MetricsRow]) -> None:  # noqa: ARG002
+        """Say the newest row."""
+        row = rows[-1]
+        loss, rate = row.values.get("loss"), row.values.get("samples_per_s")
+        now = time.monotonic()
+        if self._quiet or loss is None or now < self._next_row:
+            return
+        self._next_row = now + SECONDS_BETWEEN_LINES
+        self._say(f"{run}  step {row.step}  loss {loss:.4f}  {rate or 0:.0f} samples/s")
+
+    def events(self, run: str, first_line: int, rows: Sequence[RunEvent]) -> None:  # noqa: ARG002
+        """Say every event."""
         for row in rows:
-            if self._rows % 10 == 0 and row.values.get("loss") is not None:
-                rate = row.values.get("samples_per_s") or 0.0
-                logger.info("%s step %d: loss %.4f, %.0f records/s", run, row.step, row.values["loss"], rate)
-            self._rows += 1
-
-    def events(self, run: str, first_line: int, rows: Sequence[RunEvent]) -> None:
-        """Log every event at its level."""
-        for row in rows:
-            logger.log(_LEVELS[row.level], "%s step %d: %s", run, row.step, row.text)
+            if row.level in {"warn", "error"} or not self._quiet:
+                self._say(f"{run}  step {row.step}  {row.text}")
 
     def progress(self, done: float, total: float, unit: str, current: str) -> None:
-        """Log how far it is."""
-        logger.info("%s: %g of %s %s", current, done, f"{total:g}" if total else "?", unit)
+        """Say how far it is."""
+        now = time.monotonic()
+        if self._quiet or (now < self._next_progress and done != total):
+            return
+        self._next_progress = now + SECONDS_BETWEEN_LINES
+        self._say(f"{done:g} of {total:g} {unit}  {current}" if total else f"{done:g} {unit}  {current}")
+
+    def _say(self, line: str) -> None:
+        sys.stderr.write(line.rstrip() + "\n")
+        sys.stderr.flush()

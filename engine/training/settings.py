@@ -9,7 +9,7 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,9 @@ from msgspec import Meta
 from engine.errors import ConfigError
 from engine.protocol.forms import Value, apply_settings
 from engine.protocol.messages import RunSpec
+
+if TYPE_CHECKING:
+    from engine.method import Method
 
 S = TypeVar("S", bound=msgspec.Struct)
 _VERSIONS_OF = ("selfsight", "torch", "timm", "lightning-fabric", "numpy")
@@ -165,17 +168,6 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             extra=_GROUP,
         ),
     ] = "auto"
-    image_px: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=8192,
-            title="Image size",
-            description="Images of varying size are brought to this size when they are read. 0 keeps equal sizes "
-            "as stored and brings varying ones to 256 px.",
-            extra=_ADVANCED | {"unit": "px"},
-        ),
-    ] = 0
     checkpoint_every: Annotated[
         int,
         Meta(
@@ -261,6 +253,32 @@ def apply_all(config: S, *changes: Mapping[str, Value]) -> tuple[S, list[tuple[s
         config, found = apply_settings(config, change)
         problems.extend((problem.name, problem.message) for problem in found)
     return config, problems
+
+
+def sort_settings(method: Method, changes: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Tell the method's settings from the loop's; a name that both have is the method's unless it is `training.NAME`.
+
+    Raises:
+        ConfigError: a name is neither's; the message lists all such names.
+    """
+    of_method, of_loop = set(method.config.__struct_fields__), set(TrainingSettings.__struct_fields__)
+    config: dict[str, Value] = {}
+    training: dict[str, Value] = {}
+    unknown = []
+    for name, value in changes.items():
+        prefix, _, rest = name.rpartition(".")
+        if prefix in {"", "config"} and rest in of_method:
+            config[rest] = value
+        elif prefix in {"", "training"} and rest in of_loop:
+            training[rest] = value
+        else:
+            unknown.append(name)
+    if unknown:
+        raise ConfigError(
+            f"{method.id} has no setting called {', '.join(unknown)}.",
+            f"Settings of the method: {', '.join(sorted(of_method))}. Of the loop: {', '.join(sorted(of_loop))}.",
+        )
+    return config, training
 
 
 def check_spec(spec: RunSpec) -> tuple[Any, TrainingSettings, list[tuple[str, str]]]:
