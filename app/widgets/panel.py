@@ -1,0 +1,255 @@
+"""Panels and pages: docks with a 34 px header, inside a page with a 52 px one."""
+
+from __future__ import annotations
+
+import re
+
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
+from PySide6.QtGui import QFontMetrics, QResizeEvent
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDockWidget,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QSizePolicy,
+    QTabBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.theme import Theme
+from app.widgets.buttons import Button
+
+
+def label(text: str = "", role: str = "body", level: str = "", *, wrap: bool = False) -> QLabel:
+    """Return a label of a role (figure, h1, h2, title, body, second, small, qualifier, tick)."""
+    made = QLabel(text)
+    made.setProperty("role", role)
+    if level:
+        made.setProperty("level", level)
+    if wrap:
+        made.setWordWrap(True)
+        made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
+    return made
+
+
+def line(*, upright: bool = False) -> QFrame:
+    """Return a separator."""
+    made = QFrame()
+    made.setProperty("kind", "upright line" if upright else "line")
+    return made
+
+
+class ElidedLabel(QLabel):
+    """A label that gives way: its middle or end is left out when there is no room, and shown on hover."""
+
+    def __init__(
+        self,
+        text: str = "",
+        role: str = "qualifier",
+        mode: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._full, self._mode = text, mode
+        self.setProperty("role", role)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.setMinimumWidth(0)
+        self._elide()
+
+    def setText(self, text: str) -> None:
+        """Show another text."""
+        if text != self._full:
+            self._full = text
+            self.updateGeometry()
+            self._elide()
+
+    def full_text(self) -> str:
+        """Return the text before anything was left out."""
+        return self._full
+
+    def sizeHint(self) -> QSize:
+        """Return the size of the whole text."""
+        hint = super().sizeHint()
+        return QSize(self.fontMetrics().horizontalAdvance(self._full) + 2, hint.height())
+
+    def minimumSizeHint(self) -> QSize:
+        """Return nearly nothing: the text may give way."""
+        return QSize(min(self.sizeHint().width(), 24), super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave out what does not fit."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Measure anew in another font."""
+        super().changeEvent(event)
+        if event.type() in {QEvent.Type.FontChange, QEvent.Type.StyleChange}:
+            self._elide()
+
+    def _elide(self) -> None:
+        shown = QFontMetrics(self.font()).elidedText(self._full, self._mode, max(self.width(), 0))
+        super().setText(shown)
+        self.setToolTip(self._full if shown != self._full else "")
+
+
+class PanelTitle(QWidget):
+    """The header of a panel: title, qualifier, controls on the right."""
+
+    def __init__(self, title: str, qualifier: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("kind", "panel title")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setFixedHeight(36)
+        self.title = label(title, "title")
+        self.qualifier = ElidedLabel(qualifier)
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(12, 0, 8, 0)
+        self._row.setSpacing(8)
+        self._row.addWidget(self.title)
+        self._row.addWidget(self.qualifier, 1)
+
+    def add(self, widget: QWidget) -> None:
+        """Add a control at the right end."""
+        if isinstance(widget, QComboBox):
+            widget.setProperty("height", "small")
+        self._row.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)
+
+
+class Panel(QDockWidget):
+    """A dock: header and body. `controls` go in reading order; *Export* is last."""
+
+    export_wanted = Signal()
+
+    def __init__(self, theme: Theme, title: str, qualifier: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(title, parent)
+        self.theme = theme
+        self.setObjectName(re.sub(r"\W+", "-", title.lower()))
+        self.setFeatures(
+            QDockWidget.DockWidgetFeature.DockWidgetMovable
+            | QDockWidget.DockWidgetFeature.DockWidgetFloatable
+            | QDockWidget.DockWidgetFeature.DockWidgetClosable
+        )
+        self.header = PanelTitle(title, qualifier)
+        self.setTitleBarWidget(self.header)
+        self._frame = QWidget()
+        self._frame.setProperty("kind", "panel body")
+        self._frame.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._layout = QVBoxLayout(self._frame)
+        self._layout.setContentsMargins(1, 0, 1, 1)
+        self._layout.setSpacing(0)
+        self.setWidget(self._frame)
+        self.body: QWidget | None = None
+
+    def set_body(self, widget: QWidget, margin: int = 0) -> None:
+        """Put a widget into the panel, in place of the one before."""
+        if self.body is not None:
+            self._layout.removeWidget(self.body)
+            self.body.hide()
+            self.body.setParent(None)
+        self.body = widget
+        self._layout.setContentsMargins(1 + margin, margin, 1 + margin, 1 + margin)
+        self._layout.addWidget(widget)
+        widget.show()
+
+    def set_title(self, title: str, qualifier: str | None = None) -> None:
+        """Show another title (and qualifier)."""
+        self.header.title.setText(title)
+        if qualifier is not None:
+            self.header.qualifier.setText(qualifier)
+
+    def set_qualifier(self, text: str) -> None:
+        """Say which step, how many of how many, chosen how."""
+        self.header.qualifier.setText(text)
+
+    def add_control(self, widget: QWidget) -> None:
+        """Add a control to the header, right-aligned."""
+        self.header.add(widget)
+
+    def add_export(self) -> Button:
+        """Add *Export*, which sends `export_wanted`."""
+        button = Button(self.theme, "Export", icon="export", kind="quiet", tip="Export this panel (Ctrl+E)")
+        button.clicked.connect(self.export_wanted)
+        self.header.add(button)
+        return button
+
+    def without_frame_buttons(self) -> Panel:
+        """Make the panel one that stays where it is."""
+        self.setFeatures(QDockWidget.DockWidgetFeature.NoDockWidgetFeatures)
+        return self
+
+
+class PageHeader(QWidget):
+    """The bar of a page: title, facts, actions on the right; a row of tabs below where wanted."""
+
+    def __init__(self, theme: Theme, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.theme = theme
+        self.title = label(title, "h1")
+        self._bar = QWidget()
+        self._bar.setFixedHeight(52)
+        self._row = QHBoxLayout(self._bar)
+        self._row.setContentsMargins(16, 0, 12, 0)
+        self._row.setSpacing(8)
+        self._row.addWidget(self.title)
+        self._left = 1
+        self._row.addStretch(1)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(0)
+        self._column.addWidget(self._bar)
+        self.tabs: QTabBar | None = None
+
+    def set_title(self, title: str) -> None:
+        """Show another title."""
+        self.title.setText(title)
+
+    def add_fact(self, widget: QWidget) -> None:
+        """Add something after the title."""
+        self._row.insertWidget(self._left, widget, 0, Qt.AlignmentFlag.AlignVCenter)
+        self._left += 1
+
+    def add_action(self, widget: QWidget) -> None:
+        """Add something at the right end."""
+        self._row.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)
+
+    def add_tabs(self) -> QTabBar:
+        """Add a row of tabs below the bar."""
+        self.tabs = QTabBar()
+        self.tabs.setExpanding(False)
+        self.tabs.setUsesScrollButtons(True)
+        row = QWidget()
+        row.setFixedHeight(34)
+        inside = QHBoxLayout(row)
+        inside.setContentsMargins(12, 0, 12, 0)
+        inside.addWidget(self.tabs)
+        inside.addStretch(1)
+        self._column.addWidget(row)
+        self._column.addWidget(line())
+        return self.tabs
+
+    def add_below(self, widget: QWidget) -> None:
+        """Add something under the bar, over the whole width."""
+        self._column.addWidget(widget)
+
+
+class Page(QMainWindow):
+    """A place of the window: header above, docks below. Give every panel its own name (`setObjectName`)."""
+
+    def __init__(self, theme: Theme, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.theme = theme
+        self.setWindowFlags(Qt.WindowType.Widget)
+        self.setDockNestingEnabled(True)
+        self.setContentsMargins(12, 0, 12, 8)
+        self.setAnimated(not theme.reduced_motion)
+        self.header = PageHeader(theme, title)
+        self.setMenuWidget(self.header)
+
+    def panels(self) -> list[Panel]:
+        """Return the panels in reading order."""
+        found = [panel for panel in self.findChildren(Panel) if panel.isVisible()]
+        return sorted(found, key=lambda panel: (panel.y() // 16, panel.x()))
