@@ -1,7 +1,7 @@
 """The application's one style sheet, made from the tokens.
 
 Widgets choose their look by dynamic properties: `role` (what a label is), `kind` (which sort of button or
-frame), `level` (ok, warn, error, info). None is ever called `pos`, `size` or `enabled`: a selector would then read
+frame), `level` (ok, warn, error, info), `room` (small). None is ever called `pos`, `height` or `enabled`: a selector would then read
 the widget's own property.
 """
 
@@ -63,6 +63,7 @@ QWidget[kind="status bar"] { background: $window; border-top: 1px solid $line; }
 QWidget[kind="rail"] { background: $window; border-right: 1px solid $line; }
 QScrollArea, QScrollArea > QWidget > QWidget[kind="scrolled"] { background: transparent; border: none; }
 QDockWidget { color: $text; }
+QToolBar[kind="margin"] { background: $window; border: none; padding: 0; margin: 0; spacing: 0; }
 QStackedWidget { background: $window; }
 QSplitter::handle { background: $window; }
 """
@@ -97,8 +98,8 @@ QPushButton[kind="segment"][place="first"] { border-top-left-radius: 4px; border
     margin-left: 0; }
 QPushButton[kind="segment"][place="last"] { border-top-right-radius: 4px; border-bottom-right-radius: 4px; }
 QPushButton[kind="segment"][place="only"] { border-radius: 4px; margin-left: 0; }
-QPushButton[height="small"] { min-height: 20px; padding: 0 7px; }
-QPushButton[height="small"]:focus { min-height: 18px; padding: 0 6px; }
+QPushButton[room="small"] { min-height: 20px; padding: 0 7px; }
+QPushButton[room="small"]:focus { min-height: 18px; padding: 0 6px; }
 QPushButton[kind="chip"] { background: $sunken; border: 1px solid transparent; color: $text2; padding: 0 8px;
     min-height: 22px; font-size: ${px12}px; }
 QPushButton[kind="chip"]:hover { background: $hover; }
@@ -125,8 +126,8 @@ QComboBox { padding-right: 22px; }
 QComboBox:focus { padding-right: 21px; }
 QComboBox::drop-down { border: none; width: 22px; subcontrol-position: right center; }
 QComboBox::down-arrow { image: url("$icons/down-$theme.svg"); width: 10px; height: 10px; }
-QComboBox[height="small"] { min-height: 20px; padding-left: 7px; }
-QComboBox[height="small"]:focus { min-height: 18px; padding-left: 6px; }
+QComboBox[room="small"] { min-height: 20px; padding-left: 7px; }
+QComboBox[room="small"]:focus { min-height: 18px; padding-left: 6px; }
 QComboBox QAbstractItemView { background: $raised; border: 1px solid $line; outline: none; padding: 4px;
     selection-background-color: $accent_soft; selection-color: $text; }
 QSpinBox, QDoubleSpinBox { padding-right: 20px; }

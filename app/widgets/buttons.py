@@ -31,7 +31,7 @@ class Button(QPushButton):
         self._theme, self._icon, self._kind = theme, icon, kind
         self.setProperty("kind", kind)
         if small:
-            self.setProperty("height", "small")
+            self.setProperty("room", "small")
         self.setIconSize(QSize(16, 16))
         self.setToolTip(tip)
         if not text:

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QSizePolicy,
     QTabBar,
+    QToolBar,
     QVBoxLayout,
     QWidget,
 )
@@ -96,6 +97,10 @@ class ElidedLabel(QLabel):
         self.setToolTip(self._full if shown != self._full else "")
 
 
+HEADER_PX = 35
+MARGIN_PX = 12
+
+
 class PanelTitle(QWidget):
     """The header of a panel: title, qualifier, controls on the right."""
 
@@ -103,7 +108,7 @@ class PanelTitle(QWidget):
         super().__init__(parent)
         self.setProperty("kind", "panel title")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setFixedHeight(36)
+        self.setFixedHeight(HEADER_PX)
         self.title = label(title, "title")
         self.qualifier = ElidedLabel(qualifier)
         self._row = QHBoxLayout(self)
@@ -112,10 +117,18 @@ class PanelTitle(QWidget):
         self._row.addWidget(self.title)
         self._row.addWidget(self.qualifier, 1)
 
+    def sizeHint(self) -> QSize:
+        """Return the height of a header; a dock asks for it."""
+        return QSize(super().sizeHint().width(), HEADER_PX)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the height of a header at its least width."""
+        return QSize(super().minimumSizeHint().width(), HEADER_PX)
+
     def add(self, widget: QWidget) -> None:
         """Add a control at the right end."""
         if isinstance(widget, QComboBox):
-            widget.setProperty("height", "small")
+            widget.setProperty("room", "small")
         self._row.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)
 
 
@@ -236,6 +249,28 @@ class PageHeader(QWidget):
         self._column.addWidget(widget)
 
 
+class _Margin(QToolBar):
+    """Empty space beside the docks; the header above goes over the whole width."""
+
+    def __init__(self, title: str, name: str) -> None:
+        super().__init__(title)
+        self.setObjectName(title.replace(" ", "-"))
+        self.setMovable(False)
+        self.setProperty("kind", "margin")
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        if name in {"left", "right"}:
+            self.setFixedWidth(MARGIN_PX)
+        else:
+            self.setFixedHeight(MARGIN_PX)
+
+
+_MARGINS = {
+    "left": Qt.ToolBarArea.LeftToolBarArea,
+    "right": Qt.ToolBarArea.RightToolBarArea,
+    "bottom": Qt.ToolBarArea.BottomToolBarArea,
+}
+
+
 class Page(QMainWindow):
     """A place of the window: header above, docks below. Give every panel its own name (`setObjectName`)."""
 
@@ -244,10 +279,12 @@ class Page(QMainWindow):
         self.theme = theme
         self.setWindowFlags(Qt.WindowType.Widget)
         self.setDockNestingEnabled(True)
-        self.setContentsMargins(12, 0, 12, 8)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
         self.setAnimated(not theme.reduced_motion)
         self.header = PageHeader(theme, title)
         self.setMenuWidget(self.header)
+        for name, area in _MARGINS.items():
+            self.addToolBar(area, _Margin(f"margin {name}", name))
 
     def panels(self) -> list[Panel]:
         """Return the panels in reading order."""

@@ -17,6 +17,8 @@ from app.widgets.numbers import THIN, number
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 DASHES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
 MOST_TICKS = 6
+END_PX = 36
+pg.setConfigOptions(antialias=True)
 
 
 def thin(x: Floats, y: Floats, buckets: int) -> tuple[Floats, Floats]:
@@ -75,7 +77,7 @@ class Axis(pg.AxisItem):
         self.unit = unit
         self.enableAutoSIPrefix(enable=False)
 
-    def tickValues(self, minVal: float, maxVal: float, _size: float) -> list[tuple[float, list[float]]]:  # noqa: N803
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:  # noqa: N803
         """Return ticks at 1, 2 or 5 × 10ⁿ (for a log scale at whole powers), at most six."""
         low, high = sorted((minVal, maxVal))
         if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
@@ -86,6 +88,8 @@ class Axis(pg.AxisItem):
         step = fitting[0] if fitting else (high - low) / MOST_TICKS
         if self.logMode:
             step = max(1.0, math.ceil(step))
+        if self.orientation == "bottom" and size > 2 * END_PX:
+            high -= (high - low) * END_PX / size  # room for the unit beside the last tick
         first = math.ceil(low / step - 1e-9)
         ticks = [round((first + k) * step, 12) for k in range(int((high - first * step) / step + 1e-9) + 1)]
         return [(step, ticks)]
@@ -129,6 +133,7 @@ class Plot(pg.PlotWidget):
         self.y_axis.setWidth(44)
         self.y_axis.setStyle(tickLength=0, tickTextOffset=6)
         self.x_axis.setStyle(tickLength=3, tickTextOffset=4)
+        self.y_axis.setZValue(-10)
         box = item.getViewBox()
         box.setDefaultPadding(0.02)
         box.setMouseEnabled(x=True, y=False)
@@ -142,7 +147,7 @@ class Plot(pg.PlotWidget):
             axis.setTextPen(pg.mkPen(self.theme.color("text3")))
             axis.setTickFont(self.theme.font("tick"))
         self.x_axis.setPen(pg.mkPen(self.theme.color("line")))
-        self.y_axis.setPen(pg.mkPen(self.theme.color("line")))
+        self.y_axis.setPen(pg.mkPen(None))
         self.y_axis.setTickPen(pg.mkPen(self.theme.color("line")))
 
     def pen(self, index: int, width: float = 2.0) -> QPen:

@@ -41,7 +41,7 @@ class Segmented(QWidget):
             place = "only" if only else "first" if number == 0 else "last" if last else "middle"
             button.setProperty("place", place)
             if self._small:
-                button.setProperty("height", "small")
+                button.setProperty("room", "small")
             self._group.addButton(button, number)
             self._row.addWidget(button)
         self.set_current(current or (choices[0] if choices else ""))
