@@ -1,5 +1,5 @@
-"""The process that always answers: socket, queue, devices, child processes.
+"""The background engine's one long-lived process: sockets, queue, devices, child processes.
 
-Lives here: what one user's workspace needs while nobody looks. It holds no state that is not on disk.
-Must not live here: torch, or anything that can block for longer than a moment.
+It always answers: nothing here computes, imports torch or opens a dataset; children do. It holds no state that
+is not in the workspace, so that after a kill it rebuilds everything from there.
 """
