@@ -1,0 +1,62 @@
+"""Mean and standard deviation of each channel, over records that arrive one block at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.protocol.inspections import Array
+from engine.protocol.schema import FieldKind, FieldSpec
+
+_CHANNEL_AXIS = {
+    FieldKind.IMAGE: 0,
+    FieldKind.CHANNELS: 0,
+    FieldKind.VOLUME: 0,
+    FieldKind.GRID: 0,
+    FieldKind.CLIP: 1,
+    FieldKind.CINE: 1,
+    FieldKind.VIEWS: 1,
+    FieldKind.PAIR: 1,
+}
+
+
+class ChannelStatistics:
+    """Sums over values scaled to 0…1 (integers) or as they are (floats)."""
+
+    def __init__(self, axis: int, channels: int) -> None:
+        self._axis = axis
+        self._count = 0
+        self._sum = np.zeros(channels)
+        self._square = np.zeros(channels)
+
+    @classmethod
+    def of(cls, spec: FieldSpec) -> ChannelStatistics | None:
+        """Return statistics for a field, or None where it has no channels or an unknown number of them."""
+        axis = _CHANNEL_AXIS.get(spec.kind)
+        if axis is None or axis >= len(spec.shape):
+            return None
+        channels = spec.shape[axis]
+        return None if channels is None else cls(axis, channels)
+
+    def update(self, values: Array) -> None:
+        """Take several records, stacked along axis 0."""
+        by_channel = np.moveaxis(values, self._axis + 1, 0).reshape(len(self._sum), -1)
+        if values.dtype == np.uint8:  # exact, and six times faster than floating sums
+            levels = np.arange(256) / 255
+            for channel, row in enumerate(by_channel):
+                counts = np.bincount(row, minlength=256)
+                self._sum[channel] += counts @ levels
+                self._square[channel] += counts @ levels**2
+        else:
+            scale = 1.0 / np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1.0
+            scaled = by_channel.astype(np.float64) * scale
+            self._sum += scaled.sum(1)
+            self._square += np.square(scaled).sum(1)
+        self._count += by_channel.shape[1]
+
+    def result(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation of each channel, rounded to 6 digits; empty without any value."""
+        if self._count == 0:
+            return (), ()
+        mean = self._sum / self._count
+        deviation = np.sqrt(np.maximum(self._square / self._count - mean**2, 0.0))
+        return tuple(round(float(x), 6) for x in mean), tuple(round(float(x), 6) for x in deviation)
