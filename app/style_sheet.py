@@ -1,8 +1,8 @@
 """The application's one style sheet, made from the tokens.
 
-Widgets choose their look by dynamic properties: `role` (what a label is), `kind` (which sort of button or
-frame), `level` (ok, warn, error, info), `room` (small). None is ever called `pos`, `height` or `enabled`: a selector would then read
-the widget's own property.
+Widgets choose their look by dynamic properties: `role` (what a label is), `kind` (which sort of button or frame),
+`level` (ok, warn, error, info), `room` (small). None is ever called `pos`, `height` or `enabled`: a selector would
+then read the widget's own property.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ QPushButton[kind="quiet"]:hover, QToolButton[kind="quiet"]:hover { background: $
 QPushButton[kind="quiet"]:focus, QToolButton[kind="quiet"]:focus { border: 2px solid $accent; padding: 0 5px;
     min-height: 20px; }
 QPushButton[kind="quiet"]:checked { background: $accent_soft; color: $accent; }
+QPushButton[kind="quiet"][place="fold"]:checked { background: transparent; color: $text2; }
 QPushButton[kind="quiet"]:disabled { color: $text3; }
 QPushButton[kind="link"] { background: transparent; border: 1px solid transparent; color: $accent; font-weight: 500;
     padding: 0 2px; min-height: 22px; text-align: left; }
@@ -109,17 +110,17 @@ QPushButton[kind="find"] { color: $text3; font-weight: 400; text-align: left; pa
 """
 
 _INPUTS = """
-QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox, QPlainTextEdit, QTextEdit { background: $surface; color: $text;
+QLineEdit, QAbstractSpinBox, QComboBox, QPlainTextEdit, QTextEdit { background: $surface; color: $text;
     border: 1px solid $control; border-radius: 4px; padding: 0 8px; min-height: 26px;
     selection-background-color: $accent; selection-color: $on_accent; }
 QPlainTextEdit, QTextEdit { padding: 6px 8px; }
-QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus, QTextEdit:focus {
+QLineEdit:focus, QAbstractSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus, QTextEdit:focus {
     border: 2px solid $accent; padding: 0 7px; min-height: 24px; }
-QLineEdit[level="warn"], QSpinBox[level="warn"], QDoubleSpinBox[level="warn"], QComboBox[level="warn"] {
+QLineEdit[level="warn"], QAbstractSpinBox[level="warn"], QComboBox[level="warn"] {
     border-color: $warn; }
-QLineEdit[level="error"], QSpinBox[level="error"], QDoubleSpinBox[level="error"], QComboBox[level="error"] {
+QLineEdit[level="error"], QAbstractSpinBox[level="error"], QComboBox[level="error"] {
     border-color: $error; }
-QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled { color: $text3;
+QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled { color: $text3;
     border-color: $line; }
 QLineEdit[kind="bare"] { border: none; background: transparent; font-size: ${px15}px; }
 QComboBox { padding-right: 22px; }
@@ -130,13 +131,13 @@ QComboBox[room="small"] { min-height: 20px; padding-left: 7px; }
 QComboBox[room="small"]:focus { min-height: 18px; padding-left: 6px; }
 QComboBox QAbstractItemView { background: $raised; border: 1px solid $line; outline: none; padding: 4px;
     selection-background-color: $accent_soft; selection-color: $text; }
-QSpinBox, QDoubleSpinBox { padding-right: 20px; }
-QSpinBox::up-button, QDoubleSpinBox::up-button { subcontrol-origin: border; subcontrol-position: top right;
+QAbstractSpinBox { padding-right: 20px; }
+QAbstractSpinBox::up-button { subcontrol-origin: border; subcontrol-position: top right;
     width: 18px; border: none; margin: 3px 2px 0 0; }
-QSpinBox::down-button, QDoubleSpinBox::down-button { subcontrol-origin: border; subcontrol-position: bottom right;
+QAbstractSpinBox::down-button { subcontrol-origin: border; subcontrol-position: bottom right;
     width: 18px; border: none; margin: 0 2px 3px 0; }
-QSpinBox::up-arrow, QDoubleSpinBox::up-arrow { image: url("$icons/up-$theme.svg"); width: 8px; height: 8px; }
-QSpinBox::down-arrow, QDoubleSpinBox::down-arrow { image: url("$icons/down-$theme.svg"); width: 8px; height: 8px; }
+QAbstractSpinBox::up-arrow { image: url("$icons/up-$theme.svg"); width: 8px; height: 8px; }
+QAbstractSpinBox::down-arrow { image: url("$icons/down-$theme.svg"); width: 8px; height: 8px; }
 QCheckBox, QRadioButton { spacing: 8px; min-height: 24px; background: transparent; }
 QCheckBox::indicator { width: 14px; height: 14px; border: 1px solid $control; border-radius: 3px;
     background: $surface; }
