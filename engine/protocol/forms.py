@@ -11,6 +11,7 @@ A setting is declared once, on the method's `Config`, as `Annotated[type, Meta(.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
@@ -182,3 +183,58 @@ def _explain(field: FormField, raw: Value, error: str) -> str:
         high = "" if field.maximum is None else f"at most {field.maximum:g}"
         return f"{field.title} must be {' and '.join(part for part in (low, high) if part)}; {raw!r} is not."
     return f"{field.title}: {error}."
+
+
+def fill_form(
+    form: tuple[FormField, ...], *changes: Mapping[str, Any]
+) -> tuple[dict[str, Value], list[SettingProblem]]:
+    """Return the value of every setting after `changes` (in order), and every problem, without the config class.
+
+    For those that know a method only as data. Limits count as allowed values here; the method's own config has the
+    last word.
+    """
+    known = {field.name: field for field in form}
+    values: dict[str, Value] = {field.name: field.default for field in form}
+    problems: list[SettingProblem] = []
+    for change in changes:
+        for name, raw in change.items():
+            if name not in known:
+                message = f"There is no setting {name!r}. Known: {', '.join(sorted(known))}."
+                problems.append(SettingProblem(name=name, message=message))
+                continue
+            value = parse_value(known[name], raw)
+            if _fits(known[name], value):
+                values[name] = value
+            else:
+                problems.append(SettingProblem(name=name, message=_refuse(known[name], raw)))
+    return values, problems
+
+
+def _fits(field: FormField, value: Any) -> bool:
+    if field.kind == "choice":
+        return value in field.choices
+    if field.kind == "tuple":
+        if not isinstance(value, list | tuple) or (field.length is not None and len(value) != field.length):
+            return False
+        return all(_fits_kind(field, field.item_kind, item) for item in value)
+    return _fits_kind(field, field.kind, value)
+
+
+def _fits_kind(field: FormField, kind: str, value: Any) -> bool:
+    if kind in {"bool", "str"}:
+        return isinstance(value, bool if kind == "bool" else str)
+    if isinstance(value, bool) and field.kind != "tuple":
+        return False
+    if not isinstance(value, int if kind == "int" else (int, float)) or not math.isfinite(value):
+        return False
+    return (field.minimum is None or value >= field.minimum) and (field.maximum is None or value <= field.maximum)
+
+
+def _refuse(field: FormField, raw: Any) -> str:
+    if field.choices or field.minimum is not None or field.maximum is not None:
+        return _explain(field, raw, "")
+    wanted = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "text"}
+    if field.kind == "tuple":
+        count = f"{field.length} " if field.length else ""
+        return f"{field.title} must be {count}values, each {wanted.get(field.item_kind, 'a value')}; {raw!r} is not."
+    return f"{field.title} must be {wanted[field.kind]}; {raw!r} is not."

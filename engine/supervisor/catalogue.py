@@ -1,0 +1,108 @@
+"""The list of methods: made by a short-lived child that imports them all, kept on disk until something changes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+import engine
+import resources
+from engine.durable import write_atomic
+from engine.errors import MethodError
+from engine.protocol.messages import PROTOCOL_VERSION, MethodInfo
+from engine.supervisor.background import Background
+
+DESCRIBE_S = 300.0
+ENTRY_POINT_GROUP = "selfsight.methods"
+Methods = tuple[MethodInfo, ...]
+_decoder = msgspec.json.Decoder(tuple[MethodInfo, ...])
+
+
+class Catalogue:
+    """Gives the methods to whoever asks, now or when the child is done; one child at a time."""
+
+    def __init__(self, folder: Path, background: Background) -> None:
+        self._folder, self._background = folder, background
+        self._methods: Methods = ()
+        self._mark = ""
+
+    @property
+    def known(self) -> Methods:
+        """The methods as last described; empty before the first time."""
+        return self._methods
+
+    def get(self, then: Callable[[Methods], None], failed: Callable[[Exception], None]) -> None:
+        """Call `then(methods)`, or `failed(error)` where they cannot be described."""
+
+        def done(methods: Methods) -> None:
+            self._methods = methods
+            then(methods)
+
+        self._background.do(self._read, done, failed)
+
+    def _read(self) -> Methods:
+        mark = _fingerprint()
+        if mark == self._mark and self._methods:
+            return self._methods
+        path = self._folder / f"methods-{mark}.json"
+        with contextlib.suppress(OSError, msgspec.MsgspecError):  # no such cache, or not whole: make it
+            methods = _decoder.decode(path.read_bytes())
+            self._mark = mark
+            return methods
+        data = _describe()
+        try:
+            methods = _decoder.decode(data)
+        except msgspec.MsgspecError as error:
+            raise MethodError(f"The list of methods cannot be read: {error}.", "Reinstall Selfsight.") from error
+        for old in self._folder.glob("methods-*.json"):
+            old.unlink(missing_ok=True)
+        write_atomic(path, data)
+        self._mark = mark
+        return methods
+
+
+def _describe() -> bytes:
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "engine.describe"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=DESCRIBE_S,
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MethodError(
+            f"Describing the methods took longer than {DESCRIBE_S:.0f} s.", "Remove plug-ins one by one."
+        ) from error
+    if done.returncode != 0:
+        tail = done.stderr.decode(errors="replace").strip()[-3000:]
+        raise MethodError(
+            f"The methods cannot be described (exit code {done.returncode}). {tail}", "Repair or remove that method."
+        )
+    return done.stdout
+
+
+def _fingerprint() -> str:
+    """Return a mark of everything that the list depends on: our files, the versions of plug-in packages."""
+    marks = [str(PROTOCOL_VERSION), sys.version]
+    root = Path(engine.__file__).parent
+    claims = Path(resources.__file__).parent / "claims"
+    files = [*root.glob("methods/*.py"), *root.glob("*.py"), *root.glob("training/settings.py"), *claims.glob("*.json")]
+    for path in sorted(files):
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            marks.append(f"{path.name} {status.st_mtime_ns} {status.st_size}")
+    for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        version = point.dist.version if point.dist else ""
+        marks.append(f"{point.name} {point.value} {version}")
+    return hashlib.sha256("\n".join(sorted(marks)).encode()).hexdigest()[:16]

@@ -1,0 +1,228 @@
+"""One child process, one job, from start to end. Started by the supervisor: `python -m engine.worker --job-file F`.
+
+The job is looked up in a table; what it needs (torch) is imported only then. Whatever goes wrong becomes a
+`Failure` with its traceback; what is printed, by Python or by native code, goes to the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.errors import OutOfMemory, SelfsightError
+from engine.protocol import messages as m
+from engine.protocol.inspections import Inspection
+from engine.protocol.wire import WireError, decode_worker
+from engine.supervisor.channel import Channel, bind_to_parent
+from engine.supervisor.jobfile import JobFile, take_job_file
+
+logger = logging.getLogger(__name__)
+_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+
+
+class JobCancelled(BaseException):
+    """The user cancelled the job. Not an `Exception`, so that code that passes over bad files lets it through."""
+
+
+class SocketLink:
+    """A `Link` to the supervisor."""
+
+    def __init__(self, job: str, channel: Channel) -> None:
+        self._job, self._channel = job, channel
+        self._waiting: list[m.WorkerCommand] = []
+        self._cancelled = False
+
+    def commands(self) -> list[m.WorkerCommand]:
+        """Return what the supervisor said since the last call."""
+        for frames in self._channel.take():
+            try:
+                command, _ = decode_worker(frames)
+            except WireError:
+                logger.warning("not a command: %s", frames[0][:80] if frames else b"")
+                continue
+            if isinstance(command, m.WorkerCommand):
+                self._waiting.append(command)
+        taken, self._waiting = self._waiting, []
+        self._cancelled |= any(command.action == "cancel" for command in taken)
+        return taken
+
+    def ask_to_stop(self) -> None:
+        """Take a signal of the system for the command to save and stop."""
+        self._waiting.append(m.WorkerCommand(action="stop"))
+
+    def metrics(self, run: str, first_line: int, rows: Sequence[m.MetricsRow]) -> None:
+        """Tell of new lines in metrics.jsonl."""
+        self._channel.send(m.WorkerMetrics(run=run, first_line=first_line, rows=tuple(rows)))
+
+    def events(self, run: str, first_line: int, rows: Sequence[m.RunEvent]) -> None:
+        """Tell of new lines in events.jsonl."""
+        self._channel.send(m.WorkerEvents(run=run, first_line=first_line, rows=tuple(rows)))
+
+    def stored(self, run: str, view: str, step: int) -> None:
+        """Tell of a stored inspection."""
+        self._channel.send(m.WorkerStored(run=run, view=view, step=step))
+
+    def view(self, run: str, inspection: Inspection, cost_s: float) -> None:
+        """Send a live view; the newest replaces one that still waits."""
+        message = m.WorkerView(run=run, view=inspection.view, step=inspection.step, cost_s=cost_s)
+        self._channel.send_view(message, inspection)
+
+    def progress(self, done: float, total: float, unit: str, current: str) -> None:
+        """Tell how far it is.
+
+        Raises:
+            JobCancelled: the user cancelled a job that listens to nothing else.
+        """
+        self._channel.send_progress(
+            m.WorkerProgress(job=self._job, done=float(done), total=float(total), unit=unit, current=current)
+        )
+
+    def progress_or_cancel(self, done: float, total: float, unit: str, current: str) -> None:
+        """Tell how far it is, and end the job if that was asked for.
+
+        Raises:
+            JobCancelled: the user cancelled.
+        """
+        self.progress(done, total, unit, current)
+        self.commands()
+        if self._cancelled:
+            raise JobCancelled
+
+
+def _train(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.runs import RunFolder
+    from engine.training.loop import run_training
+
+    return run_training(RunFolder.open(Path(job.arguments["path"])), link)
+
+
+def _dry_run(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.training.dry_run import dry_run
+
+    spec = msgspec.convert(job.arguments["spec"], m.RunSpec)
+    return dict(msgspec.to_builtins(dry_run(spec, link)))
+
+
+def _import(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.data.importers import run_import
+
+    paths = [Path(path) for path in job.arguments["paths"]]
+    options = msgspec.convert(job.arguments["options"], m.ImportOptions)
+    info = run_import(paths, options, Path(job.arguments["out"]), link.progress_or_cancel)
+    return {"dataset": info.name, "path": info.path, "records": info.records, "skipped": len(info.skipped)}
+
+
+def _sample(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.data.samples import make_sample
+
+    info = make_sample(job.arguments["name"], Path(job.arguments["out"]), link.progress_or_cancel)
+    return {"dataset": info.name, "path": info.path, "records": info.records}
+
+
+def _evaluate(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.evaluation.protocols import evaluate_run
+
+    dataset = Path(job.arguments["dataset"]) if job.arguments["dataset"] else None
+    return evaluate_run(Path(job.arguments["path"]), job.arguments["protocol"], dataset, link.progress_or_cancel)
+
+
+def _project(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.inspections.projections import project_run
+
+    path = Path(job.arguments["path"])
+    return project_run(path, job.arguments["projection"], int(job.arguments["step"]), link.progress_or_cancel)
+
+
+JOBS: dict[str, Callable[[JobFile, SocketLink], dict[str, Any]]] = {
+    "train": _train,
+    "dry-run": _dry_run,
+    "import": _import,
+    "sample": _sample,
+    "evaluate": _evaluate,
+    "project": _project,
+}
+
+
+def explain(error: BaseException) -> m.Failure:
+    """Return the failure that an exception stands for."""
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, SelfsightError):
+        return error.failure(trace)
+    if isinstance(error, JobCancelled):
+        return m.Failure(kind="cancelled", message="The job was cancelled.")
+    text = str(error)
+    if isinstance(error, MemoryError) or any(words in text.lower() for words in _MEMORY_WORDS):
+        where = "device's memory" if "cuda" in text.lower() else "memory"
+        return OutOfMemory(
+            f"The {where} does not suffice: {text.splitlines()[0] if text else type(error).__name__}",
+            "Take a smaller batch (and accumulate more of them), a smaller preset, or another device.",
+        ).failure(trace)
+    if isinstance(error, SystemExit):
+        return m.Failure(
+            kind="error", message=f"The method ended its process ({error.code}).", hint="Report it.", traceback=trace
+        )
+    return m.Failure(
+        kind="error",
+        message=f"{type(error).__name__}: {text}",
+        hint="This is a fault of the method or of Selfsight; the traceback below helps to report it.",
+        traceback=trace,
+    )
+
+
+def redirect_output(log: str) -> None:
+    """Send standard output and error, of Python and of native code, to the end of a file."""
+    if not log:
+        return
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+def run_job(job: JobFile) -> int:
+    """Do the job, tell how it ended, and return the exit code."""
+    channel = Channel(job)
+    link = SocketLink(job.job, channel)
+    channel.start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: link.ask_to_stop())
+    try:
+        result = JOBS[job.kind](job, link)
+    except BaseException as error:  # noqa: BLE001  the border of the process: everything is told, nothing is hidden
+        failure = explain(error)
+        logger.error("%s %s\n%s", failure.message, failure.hint, failure.traceback)  # noqa: TRY400 it is in the text
+        channel.send(m.WorkerFinished(job=job.job, failure=failure))
+        return 1
+    else:
+        channel.send(m.WorkerFinished(job=job.job, result=result))
+        return 0
+    finally:
+        channel.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the job file and do the job."""
+    parser = argparse.ArgumentParser(prog="python -m engine.worker")
+    parser.add_argument("--job-file", type=Path, required=True)
+    job = take_job_file(parser.parse_args(arguments).job_file)
+    redirect_output(job.log)
+    faulthandler.enable(file=sys.stderr, all_threads=True)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    bind_to_parent(job.parent)
+    return run_job(job)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
