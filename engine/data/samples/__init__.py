@@ -1,0 +1,68 @@
+"""Bundled sample datasets: made on the spot, in seconds, with the same content on every machine.
+
+Lives here: one file per sample, each giving a schema and arrays.
+Must not live here: downloads, torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from engine.data.samples.digits import DIGITS
+from engine.data.samples.sample import Sample
+from engine.data.samples.shapescenes import SHAPESCENES
+from engine.data.samples.textures import TEXTURES
+from engine.data.writer import DatasetWriter
+from engine.errors import DataError
+from engine.protocol.messages import SampleInfo
+from engine.protocol.schema import DatasetInfo
+
+_SAMPLES: tuple[Sample, ...] = (TEXTURES, SHAPESCENES, DIGITS)
+_PIECE = 1000
+
+Progress = Callable[[float, float, str, str], None]
+
+
+def list_samples() -> tuple[SampleInfo, ...]:
+    """Return what samples there are."""
+    return tuple(sample.info for sample in _SAMPLES)
+
+
+def make_sample(name: str, out: Path, progress: Progress | None = None) -> DatasetInfo:
+    """Make the sample called `name` as the dataset file `out`.
+
+    Args:
+        name: one of `list_samples`.
+        out: path of the file, ending in .h5; an existing one is replaced once the new one is complete.
+        progress: called with (records done, records in all, "records", name); may raise to cancel.
+
+    Raises:
+        DataError: there is no such sample, or its source pictures are not what they should be.
+        DiskFull: there is no space left.
+    """
+    sample = next((each for each in _SAMPLES if each.info.name == name), None)
+    if sample is None:
+        known = ", ".join(each.info.name for each in _SAMPLES)
+        raise DataError(f"There is no sample {name!r}.", f"There are: {known}.")
+    provenance = {"sample": name, "source": sample.source, "licence": sample.licence, "selfsight": _own_version()}
+    total = float(sample.info.records)
+    if progress is not None:
+        progress(0.0, total, "records", name)
+    columns = sample.make()
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with DatasetWriter(out, sample.schema, name=out.stem, provenance=provenance) as writer:
+        for first in range(writer.records, sample.info.records, _PIECE):
+            writer.extend({field: values[first : first + _PIECE] for field, values in columns.items()})
+            if progress is not None:
+                progress(float(writer.records), total, "records", name)
+        return writer.finish()
+
+
+def _own_version() -> str:
+    try:
+        return version("selfsight")
+    except PackageNotFoundError:
+        return "source"
