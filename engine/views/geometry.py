@@ -1,0 +1,282 @@
+"""Sampling grids: where each pixel of a view comes from, in two and three dimensions.
+
+A crop or a flip is a grid with constant parameters; its axes are independent, so it is applied exactly, as one small
+matrix per axis, with a filter as wide as the reduction (no aliasing), like Pillow and torchvision with
+`antialias=True`. A rotation, or a displacement that varies over space, couples the axes: such grids are sampled point
+by point, with several points per pixel where the view is smaller than what it shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.errors import ConfigError
+from engine.views.rng import Rng
+
+Interpolation = Literal["bilinear", "bicubic", "lanczos"]
+_RADIUS: dict[Interpolation, float] = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
+_ATTEMPTS = 10
+_MOST_POINTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where V views of each of B records lie, in pixels of the record; n axes, in the order of the array.
+
+    Flips come first, then the turn about the middle of the box, then the shift.
+    """
+
+    start: Tensor  # (V, B, n) first edge of the box
+    extent: Tensor  # (V, B, n) sides of the box
+    flip: Tensor  # (V, B, n) bool
+    turn: Tensor | None = None  # (V, B) radians in the plane of the last two axes, counter-clockwise on the screen
+    shift: Tensor | None = None  # (V, B, *size, n) displacement of every pixel: the spatially varying part
+
+    @property
+    def views(self) -> int:
+        """V."""
+        return self.start.shape[0]
+
+    @property
+    def is_separable(self) -> bool:
+        """Whether the axes are independent of one another."""
+        return self.turn is None and self.shift is None
+
+    def view(self, number: int) -> Grid:
+        """Return the grid of one view, V = 1."""
+        part = slice(number, number + 1)
+        return Grid(
+            self.start[part],
+            self.extent[part],
+            self.flip[part],
+            None if self.turn is None else self.turn[part],
+            None if self.shift is None else self.shift[part],
+        )
+
+
+def full_grid(space: Sequence[int], records: int, device: torch.device | str = "cpu", views: int = 1) -> Grid:
+    """Return the grid that shows everything."""
+    extent = torch.tensor(tuple(space), dtype=torch.float32, device=device).expand(views, records, len(space))
+    return Grid(torch.zeros_like(extent), extent, torch.zeros_like(extent, dtype=torch.bool))
+
+
+def centre_grid(space: Sequence[int], records: int, device: torch.device | str = "cpu") -> Grid:
+    """Return the grid of the largest centred square (cube)."""
+    grid = full_grid(space, records, device)
+    extent = grid.extent.amin(dim=2, keepdim=True).expand_as(grid.extent)
+    return replace(grid, start=((grid.extent - extent) / 2).round(), extent=extent)
+
+
+def random_grid(
+    rng: Rng,
+    space: Sequence[int],
+    views: int,
+    *,
+    scale: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    flip: float | Sequence[float] = 0.5,
+    turn_degrees: float = 0.0,
+) -> Grid:
+    """Draw random resized crops as torchvision's `RandomResizedCrop` does, with whole-pixel boxes.
+
+    Ten tries of a share of the area (volume) uniform in `scale` and a log-uniform aspect ratio; the first box that
+    fits is placed uniformly; if none fits, the largest centred box within `ratio`. In 3D each axis is stretched by its
+    own log-uniform factor and the product is brought back to the drawn share.
+
+    Args:
+        rng: of the records.
+        space: sides of the record, pixels.
+        views: V.
+        scale: least and largest share.
+        ratio: least and largest width / height.
+        flip: chance to mirror the last axis, or one chance per axis.
+        turn_degrees: rotate by an angle uniform in ± this.
+    """
+    axes = len(space)
+    sides = torch.tensor(tuple(space), dtype=torch.float32, device=rng.device)
+    draws = rng.uniform(views, _ATTEMPTS, 1 + axes).transpose(0, 1)  # (V, B, 10, 1 + n)
+    share = (scale[0] + (scale[1] - scale[0]) * draws[..., 0]) * math.prod(space)
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    if axes == 2:
+        half = (low + (high - low) * draws[..., 1]) / 2
+        stretch = torch.stack((-half, half), dim=-1)
+    else:
+        stretch = low + (high - low) * draws[..., 1:]
+        stretch = (stretch - stretch.mean(dim=-1, keepdim=True)) * (0.5 if axes > 1 else 0.0)
+    extents = (share.pow(1 / axes).unsqueeze(-1) * stretch.exp()).round()  # (V, B, 10, n)
+    fits = ((extents >= 1) & (extents <= sides)).all(dim=-1)
+    first = fits.to(torch.uint8).argmax(dim=2)  # (V, B)
+    chosen = extents.gather(2, first[:, :, None, None].expand(-1, -1, 1, axes)).squeeze(2)
+    fallback = sides.new_tensor(_fallback(space, ratio))
+    found = fits.any(dim=2, keepdim=True)
+    extent = torch.where(found, chosen, fallback)
+    placing = rng.uniform(views, axes).transpose(0, 1)
+    start = torch.where(found, (placing * (sides - extent + 1)).floor(), ((sides - extent) / 2).round())
+    start = torch.minimum(start, sides - extent)
+    chances = (0.0,) * (axes - 1) + (flip,) if isinstance(flip, int | float) else tuple(flip)
+    flipped = rng.uniform(views, axes).transpose(0, 1) < sides.new_tensor(chances)
+    turn = None
+    if turn_degrees:
+        turn = rng.uniform(views, low=-1.0, high=1.0).T * math.radians(turn_degrees)
+    return Grid(start, extent, flipped, turn)
+
+
+def _fallback(space: Sequence[int], ratio: tuple[float, float]) -> tuple[float, ...]:
+    if len(space) != 2:
+        return tuple(float(min(space)) for _ in space)
+    height, width = space
+    if width / height < ratio[0]:
+        return float(round(width / ratio[0])), float(width)
+    if width / height > ratio[1]:
+        return float(height), float(round(height * ratio[1]))
+    return float(height), float(width)
+
+
+def _filter(distance: Tensor, interpolation: Interpolation) -> Tensor:
+    """Return the resampling kernel at |distance| in (reduced) pixels; bicubic is Keys' with a = -0.5, as Pillow's."""
+    x = distance.abs()
+    if interpolation == "bilinear":
+        return (1 - x).clamp_min(0)
+    if interpolation == "bicubic":
+        near = (1.5 * x - 2.5) * x * x + 1
+        far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+        return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+    return torch.where(x < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
+
+
+def axis_weights(
+    start: Tensor, extent: Tensor, flip: Tensor, length: int, size: int, interpolation: Interpolation = "bilinear"
+) -> Tensor:
+    """Return the matrices that crop, mirror and resize one axis.
+
+    Args:
+        start: (N,) first edge of the box, pixels.
+        extent: (N,) side of the box, pixels.
+        flip: (N,) bool.
+        length: pixels of the record along the axis.
+        size: pixels of the view.
+        interpolation: the filter; it widens with the reduction.
+
+    Returns:
+        (N, size, length) float32; rows sum to 1 and reach no pixel outside the box.
+    """
+    place = torch.arange(size, dtype=torch.float32, device=start.device) + 0.5
+    source = torch.arange(length, dtype=torch.float32, device=start.device) + 0.5
+    step = (extent / size).unsqueeze(1)
+    where = torch.where(flip.unsqueeze(1), size - place, place) * step + start.unsqueeze(1)  # (N, size)
+    weights = _filter((source - where.unsqueeze(2)) / step.clamp_min(1.0).unsqueeze(2), interpolation)
+    inside = (source > start.unsqueeze(1)) & (source < (start + extent).unsqueeze(1))
+    weights = weights * inside.unsqueeze(1)
+    return weights / weights.sum(dim=2, keepdim=True).clamp_min(1e-12)
+
+
+def apply_axes(images: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """Multiply every spatial axis of images (N, C, *space) by its matrices (N, size, length), → (N, C, *size)."""
+    count, channels = images.shape[:2]
+    result = images
+    for axis in reversed(range(len(weights))):
+        matrix = weights[axis].to(images.dtype)
+        before = result.shape[2 : 2 + axis]
+        after = result.shape[3 + axis :]
+        if not after:
+            result = torch.bmm(result.reshape(count, -1, matrix.shape[2]), matrix.transpose(1, 2))
+        else:
+            flat = result.reshape(count, channels * math.prod(before), matrix.shape[2], math.prod(after))
+            result = matrix.unsqueeze(1) @ flat
+        result = result.reshape(count, channels, *before, matrix.shape[1], *after)
+    return result
+
+
+def grid_points(grid: Grid, size: Sequence[int], points: int = 1) -> Tensor:
+    """Return where every pixel of the views comes from, (V, B, *(size × points), n); the first pixel's centre is 0.5."""
+    device = grid.start.device
+    axes = [
+        (torch.arange(side * points, dtype=torch.float32, device=device) + 0.5) / (side * points) - 0.5 for side in size
+    ]
+    mesh = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)  # (*size, n) in -0.5…0.5
+    shape = (*grid.start.shape[:2], *(1,) * len(size), len(size))
+    signs = torch.where(grid.flip, -1.0, 1.0).view(shape)
+    offset = mesh * signs * grid.extent.view(shape)
+    if grid.turn is not None:
+        cosine = grid.turn.cos().view(shape[:-1])
+        sine = grid.turn.sin().view(shape[:-1])
+        y, x = offset[..., -2], offset[..., -1]
+        turned = torch.stack((cosine * y + sine * x, cosine * x - sine * y), dim=-1)
+        offset = torch.cat((offset[..., :-2], turned), dim=-1)
+    where = offset + (grid.start + grid.extent / 2).view(shape)
+    if grid.shift is None:
+        return where
+    shift = grid.shift
+    for axis in range(len(size)):
+        shift = shift.repeat_interleave(points, dim=2 + axis)
+    return where + shift
+
+
+def sample_grid(
+    images: Tensor, grid: Grid, size: int | Sequence[int], interpolation: Interpolation = "bilinear"
+) -> Tensor:
+    """Return the views of images (B, C, *space) that `grid` describes, (V, B, C, *size) in the images' dtype.
+
+    Outside of the record its mirror image is seen (only turned or shifted grids reach there).
+
+    Raises:
+        ConfigError: a turned or shifted grid is asked for with more than three axes.
+    """
+    space = images.shape[2:]
+    target = (size,) * len(space) if isinstance(size, int) else tuple(size)
+    if grid.is_separable:
+        return torch.stack(
+            [apply_axes(images, grid_matrices(grid, view, space, target, interpolation)) for view in range(grid.views)]
+        )
+    if len(space) not in {2, 3}:
+        raise ConfigError(f"Turned views need two or three axes; these have {len(space)}.", "Set the rotation to 0.")
+    points = min(_MOST_POINTS, max(1, *(math.ceil(a / b) for a, b in zip(space, target, strict=True))))
+    where = grid_points(grid, target, points)
+    sides = where.new_tensor(tuple(space))
+    normal = (2 * where / sides - 1).flip(-1).to(images.dtype)  # grid_sample wants (x, y[, z])
+    mode = "bicubic" if interpolation != "bilinear" and len(space) == 2 else "bilinear"
+    pool = F.avg_pool2d if len(space) == 2 else F.avg_pool3d
+    views = []
+    for view in normal:
+        sampled = F.grid_sample(images, view, mode=mode, padding_mode="reflection", align_corners=False)
+        views.append(pool(sampled, points) if points > 1 else sampled)
+    return torch.stack(views)
+
+
+def grid_matrices(
+    grid: Grid, view: int, space: Sequence[int], size: Sequence[int], interpolation: Interpolation
+) -> list[Tensor]:
+    """Return the matrices of one view of a separable grid, one (B, size, length) per axis."""
+    return [
+        axis_weights(
+            grid.start[view, :, axis],
+            grid.extent[view, :, axis],
+            grid.flip[view, :, axis],
+            length,
+            side,
+            interpolation,
+        )
+        for axis, (length, side) in enumerate(zip(space, size, strict=True))
+    ]
+
+
+def resized_crops(
+    images: Tensor,
+    rng: Rng,
+    *,
+    size: int | Sequence[int],
+    scale: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    flip: float = 0.5,
+    interpolation: Interpolation = "bilinear",
+) -> Tensor:
+    """Return one random resized crop of float images (B, C, *space), (B, C, *size): geometry only."""
+    grid = random_grid(rng, images.shape[2:], 1, scale=scale, ratio=ratio, flip=flip)
+    return sample_grid(images, grid, size, interpolation)[0]
