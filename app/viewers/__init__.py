@@ -1,1 +1,38 @@
-"""One file per inspection kind: how it is drawn and handled. A viewer knows no method."""
+"""One viewer per kind of inspection, and the table of which draws what."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.theme import Theme
+from app.viewers.attention import AttentionViewer
+from app.viewers.base import Viewer
+from app.viewers.embedding import EmbeddingViewer
+from app.viewers.feature_map import FeatureMapViewer
+from app.viewers.histogram import HistogramViewer
+from app.viewers.neighbours import NeighboursViewer
+from app.viewers.prototypes import PrototypesViewer
+from app.viewers.reconstruction import ReconstructionViewer
+from app.viewers.samples import SamplesViewer
+from app.viewers.similarity import SimilarityViewer
+from app.viewers.text_table import TextTableViewer
+from app.viewers.unsupported import UnsupportedViewer
+
+VIEWERS: Final[dict[str, type[Viewer]]] = {
+    # tag of the inspection kind: viewer
+    "attention": AttentionViewer,
+    "embedding": EmbeddingViewer,
+    "feature-map": FeatureMapViewer,
+    "histogram": HistogramViewer,
+    "neighbours": NeighboursViewer,
+    "prototypes": PrototypesViewer,
+    "reconstruction": ReconstructionViewer,
+    "samples": SamplesViewer,
+    "similarity": SimilarityViewer,
+    "text-table": TextTableViewer,
+}
+
+
+def make_viewer(kind: str, theme: Theme) -> Viewer:
+    """Return a viewer for a kind of inspection; unknown kinds get one that says so."""
+    return VIEWERS.get(kind, UnsupportedViewer)(theme)

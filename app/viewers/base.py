@@ -1,0 +1,260 @@
+"""What every viewer is: a widget that shows inspections of one kind, or says why there is nothing to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, QMetaMethod, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFocusEvent,
+    QFontMetricsF,
+    QImage,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QLabel, QSizePolicy, QStackedLayout, QWidget
+
+from app.theme import Theme, set_state
+from app.widgets.numbers import count
+from engine.protocol.inspections import Choice, Inspection
+from engine.protocol.wire import save_inspection
+
+PADDING_PX = 10
+MOST_PICTURES = 1024
+Paint = Callable[[QPainter, QRectF], None]
+
+
+class Canvas(QWidget):
+    """A drawn surface: calls `paint` to draw, reports pointer and keys, rings itself when the keyboard is on it."""
+
+    pressed = Signal(QPointF)
+    dragged = Signal(QPointF)
+    released = Signal(QPointF)
+    hovered = Signal(object)  # QPointF, or None when the pointer leaves
+    wheeled = Signal(QPointF, float)  # where, and how many notches upwards
+
+    def __init__(self, paint: Paint, smallest: QSize, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._paint = paint
+        self.on_key: Callable[[QKeyEvent], bool] | None = None  # returns whether it used the key
+        self._smallest = smallest
+        self._ring = QColor(0, 0, 0, 0)
+        self._is_keyboard_focus = False
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+
+    def set_ring(self, colour: QColor) -> None:
+        """Set the colour of the focus ring and draw anew."""
+        self._ring = colour
+        self.update()
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the smallest size at which the drawing makes sense."""
+        return self._smallest
+
+    def sizeHint(self) -> QSize:
+        """Return the smallest size; a canvas takes all it gets."""
+        return self._smallest
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.TextAntialiasing)
+        self._paint(painter, QRectF(self.rect()))
+        if self.hasFocus() and self._is_keyboard_focus:
+            painter.setPen(QPen(self._ring, 2.0))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRect(QRectF(self.rect()).adjusted(1, 1, -1, -1))
+        painter.end()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Report a press of the left button."""
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.pressed.emit(event.position())
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Report where the pointer is."""
+        self.hovered.emit(event.position())
+        if event.buttons() & Qt.MouseButton.LeftButton:
+            self.dragged.emit(event.position())
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Report the release of the left button."""
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.released.emit(event.position())
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """Report that the pointer left."""
+        self.hovered.emit(None)
+        super().leaveEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Offer a key to the viewer; what it does not use goes on to the page."""
+        event.setAccepted(self.on_key is not None and self.on_key(event))
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Report the wheel, where somebody listens."""
+        if not self.isSignalConnected(QMetaMethod.fromSignal(self.wheeled)):
+            event.ignore()
+            return
+        self.wheeled.emit(event.position(), event.angleDelta().y() / 120.0)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Show the ring when the keyboard came here by Tab or F6."""
+        self._is_keyboard_focus = event.reason() not in {
+            Qt.FocusReason.MouseFocusReason,
+            Qt.FocusReason.ActiveWindowFocusReason,
+        }
+        super().focusInEvent(event)
+        self.update()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Hide the ring."""
+        super().focusOutEvent(event)
+        self.update()
+
+
+class Viewer(QWidget):
+    """Base of the viewers. A viewer calls `set_body` once, implements `_render`, and keeps the last picture.
+
+    `choice_changed` says what the user wants to see instead; whoever owns the viewer asks the engine for it.
+    """
+
+    choice_changed = Signal(object)  # Choice
+    qualifier_changed = Signal(str)
+    pictures_wanted = Signal(object)  # tuple of record numbers; the answer comes by `take_pictures`
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.theme = theme
+        self.inspection: Inspection | None = None
+        self.choice = Choice()
+        self.pictures: dict[int, QImage] = {}
+        self._body: QWidget | None = None
+        self._stack = QStackedLayout(self)
+        self._message = QLabel()
+        self._message.setWordWrap(True)
+        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._message.setMargin(24)
+        set_state(self._message, role="qualifier")
+        self._stack.addWidget(self._message)
+        theme.changed.connect(self._redress)
+
+    def set_body(self, body: QWidget) -> None:
+        """Put in what is shown when there is something to show."""
+        self._body = body
+        self._stack.addWidget(body)
+        self._redress()
+
+    @property
+    def message(self) -> str:
+        """The sentence shown instead of a picture, or ""."""
+        return self._message.text() if self._stack.currentIndex() == 0 else ""
+
+    def header_widgets(self) -> list[QWidget]:
+        """Return the controls for the panel's header, left to right."""
+        return []
+
+    def show_message(self, text: str) -> None:
+        """Say why there is nothing to see, and what makes something to see."""
+        self.inspection = None
+        self._message.setText(text)
+        self._message.setAccessibleName(text)
+        self._stack.setCurrentIndex(0)
+        self.qualifier_changed.emit("")
+
+    def show_waiting(self, text: str) -> None:
+        """Keep the old picture and say what is on its way; without an old picture say so in the middle."""
+        if self.inspection is None:
+            self.show_message(text)
+        else:
+            self.qualifier_changed.emit(f"showing {step_text(self.inspection.step)}, {text}")
+
+    def show_inspection(self, inspection: Inspection) -> None:
+        """Show an inspection of this viewer's kind."""
+        self.inspection = inspection
+        self._render()
+        if self._body is not None:
+            self._stack.setCurrentWidget(self._body)
+        self.qualifier_changed.emit(self.qualifier())
+        self._describe()
+
+    def want_pictures(self, records: Iterable[int]) -> None:
+        """Ask for the pictures of records that are not known yet."""
+        unknown = tuple(sorted({int(record) for record in records} - set(self.pictures)))
+        if unknown:
+            self.pictures_wanted.emit(unknown)
+
+    def take_pictures(self, pictures: Mapping[int, QImage]) -> None:
+        """Take records' pictures; the oldest go when there are too many."""
+        self.pictures.update(pictures)
+        for old in list(self.pictures)[:-MOST_PICTURES]:
+            del self.pictures[old]
+        for canvas in self.findChildren(Canvas):
+            canvas.update()
+
+    def qualifier(self) -> str:
+        """Return the one line that qualifies what is shown: which step, how many of how many."""
+        return "" if self.inspection is None else step_text(self.inspection.step)
+
+    def sentence(self) -> str:
+        """Return what is shown as one sentence, for those who do not see it."""
+        return "" if self.inspection is None else f"{self.inspection.title}, {self.qualifier()}"
+
+    def export_to(self, path: Path, reproduce: str = "") -> list[Path]:
+        """Write a PNG of what is shown, the arrays as .npz, and the sentence that reproduces them; return the files.
+
+        Raises:
+            OSError: the files cannot be written.
+        """
+        if self.inspection is None:
+            return []
+        picture = path.with_suffix(".png")
+        image = self._stack.currentWidget().grab().toImage()
+        image.setText("Description", f"{self.sentence()}. {reproduce}".strip())
+        if not image.save(str(picture)):
+            msg = f"{picture} could not be written"
+            raise OSError(msg)
+        arrays = path.with_suffix(".npz")
+        save_inspection(arrays, self.inspection)
+        text = path.with_suffix(".txt")
+        text.write_text(f"{self.sentence()}.\n{self.inspection.note}\n{reproduce}\n", encoding="utf-8")
+        return [picture, arrays, text]
+
+    def _render(self) -> None:
+        """Bring `self.inspection` into the widgets."""
+
+    def _redress(self) -> None:
+        """Take the colours of the theme."""
+        if isinstance(self._body, Canvas):
+            self._body.set_ring(self.theme.color("accent"))
+        for canvas in self.findChildren(Canvas):
+            canvas.set_ring(self.theme.color("accent"))
+
+    def _describe(self) -> None:
+        for widget in (self, *self.findChildren(Canvas)):
+            widget.setAccessibleName(self.sentence())
+
+
+def step_text(step: int) -> str:
+    """Return "step 1 200"."""
+    return f"step {count(step)}"
+
+
+def draw_text(
+    painter: QPainter, box: QRectF, text: str, colour: QColor, *, align: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignLeft
+) -> float:
+    """Draw one line at the top of a box, elided to its width; return the height of the line."""
+    metrics = QFontMetricsF(painter.font())
+    painter.setPen(colour)
+    shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, box.width())
+    line = QRectF(box.left(), box.top(), box.width(), metrics.lineSpacing())
+    painter.drawText(line, align | Qt.AlignmentFlag.AlignVCenter, shown)
+    return float(metrics.lineSpacing())

@@ -1,0 +1,101 @@
+"""A matrix of similarities, colours centred on zero."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, QSize
+from PySide6.QtGui import QFontMetricsF, QImage, QPainter
+from PySide6.QtWidgets import QWidget
+
+from app.theme import Theme
+from app.viewers import painting
+from app.viewers.base import PADDING_PX, Canvas, Viewer, draw_text
+from app.widgets.numbers import count, number
+from engine.protocol.inspections import Array, Similarity
+
+LARGEST_SIDE = 2000
+
+
+class SimilarityViewer(Viewer):
+    """Hover names both sides; above 2 000 rows blocks of means are shown, and it says so."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(theme, parent)
+        self._image: QImage | None = None
+        self._values: Array = np.zeros((0, 0))
+        self._block = 1
+        self._high = 1.0
+        self._target = QRectF()
+        self._under_pointer = ""
+        self.canvas = Canvas(self._paint, QSize(200, 160))
+        self.canvas.hovered.connect(self._hover)
+        self.set_body(self.canvas)
+
+    def qualifier(self) -> str:
+        """Return step, size and unit."""
+        shown = self.inspection
+        if not isinstance(shown, Similarity):
+            return ""
+        rows, columns = shown.values.shape
+        blocks = f", means of {self._block} × {self._block}" if self._block > 1 else ""
+        return f"{super().qualifier()}, {count(rows)} × {count(columns)}, {shown.unit}{blocks}"
+
+    def _render(self) -> None:
+        shown = self.inspection
+        if not isinstance(shown, Similarity):
+            return
+        values = shown.values.astype(np.float32)
+        self._block = max(1, -(-max(values.shape) // LARGEST_SIDE))
+        if self._block > 1:
+            rows, columns = (side // self._block * self._block for side in values.shape)
+            shape = (rows // self._block, self._block, columns // self._block, self._block)
+            values = values[:rows, :columns].reshape(shape).mean(axis=(1, 3))
+        self._values = values
+        finite = values[np.isfinite(values)]
+        largest = float(np.abs(finite).max()) if finite.size else 1.0
+        self._high = 1.0 if shown.unit == "cosine" and largest <= 1.0 + 1e-6 else max(largest, 1e-9)
+        colours = self.theme.colormap("similarity")
+        self._image = painting.rgb_image(painting.mapped(values, colours, -self._high, self._high))
+        self.canvas.update()
+
+    def _paint(self, painter: QPainter, area: QRectF) -> None:
+        if self._image is None:
+            return
+        theme = self.theme
+        painter.setFont(theme.font("small"))
+        line = QFontMetricsF(painter.font()).lineSpacing()
+        room = area.adjusted(PADDING_PX, PADDING_PX, -PADDING_PX, -PADDING_PX - line - 8)
+        scale = min(room.width() / self._image.width(), room.height() / self._image.height())
+        scale = float(int(scale)) if scale >= 1 else scale
+        self._target = QRectF(room.left(), room.top(), self._image.width() * scale, self._image.height() * scale)
+        painting.draw_picture(painter, self._target, self._image)
+        y = area.bottom() - PADDING_PX - line
+        low, high = number(-self._high), number(self._high)
+        right = area.right() - PADDING_PX - 40
+        draw_text(painter, QRectF(right + 4, y, 40, line), high, theme.color("text2"))
+        painting.draw_colour_bar(painter, QRectF(right - 70, y + 5, 70, 8), theme.colormap("similarity"))
+        width = QFontMetricsF(painter.font()).horizontalAdvance(low)
+        draw_text(painter, QRectF(right - 76 - width, y, width + 2, line), low, theme.color("text2"))
+        text = self._under_pointer or "Point at a cell to read it."
+        draw_text(painter, QRectF(area.left() + PADDING_PX, y, right - 100, line), text, theme.color("text2"))
+
+    def _hover(self, point: QPointF | None) -> None:
+        shown = self.inspection
+        cell = None
+        if point is not None and self._values.size:
+            rows, columns = self._values.shape
+            cell = painting.cell_at(self._target, (rows, columns), point)
+        if cell is None or not isinstance(shown, Similarity):
+            self._under_pointer = ""
+        else:
+            row, column = cell[0] * self._block, cell[1] * self._block
+            names = [
+                sides[place] if place < len(sides) else f"{kind} {place}"
+                for kind, sides, place in (("row", shown.rows, row), ("column", shown.columns, column))
+            ]
+            self._under_pointer = f"{names[0]} – {names[1]}: {float(self._values[cell]):.3f}"
+        self.canvas.update()
+
+    def _redress(self) -> None:
+        super()._redress()
+        self._render()
