@@ -161,18 +161,32 @@ class Arm:
     training: Mapping[str, Any] = field(default_factory=dict)  # {"steps": 0} = the untrained network
 
 
+class ClaimData(Protocol):
+    """What a claim's metric reads the sample dataset with; "train" and "test" are its training and held-out part."""
+
+    classes: tuple[str, ...]
+
+    def batches(self, part: Literal["train", "test"], records: int) -> Iterator[Batch]:
+        """Yield raw batches of the first `records` of a part (0 = all), on the model's device."""
+        ...
+
+    def features(self, model: nn.Module, part: Literal["train", "test"], records: int = 0) -> tuple[Tensor, Tensor]:
+        """Return pooled features (N, E) and labels (N,), on the CPU, of the first `records` of a part (0 = all)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The small experiment that shows the paper's central claim.
 
-    `metric(model, data, config, rng)` measures one trained arm and returns named numbers; `primary` is the one
-    compared between the first arm (what the paper proposes) and the second (what it is compared with).
+    `metric(model, data, config, rng)` measures one trained arm (`data` is a `ClaimData`, `rng` has one record) and
+    returns named numbers; `primary` is the one compared between the first arm (what the paper proposes) and the second (what it is compared with).
     """
 
     statement: str
     sample: str  # bundled dataset
     arms: tuple[Arm, ...]
-    metric: Callable[..., Mapping[str, float]]
+    metric: Callable[[nn.Module, ClaimData, Any, Rng], Mapping[str, float]]
     primary: str
     expected: str  # a sentence: "with alignment > without, by more than 0.1"
     config: Mapping[str, Any] = field(default_factory=dict)  # on top of `tiny`, for all arms
