@@ -7,7 +7,8 @@ from typing import Any, Final, Literal
 
 from PySide6.QtCore import QObject, Signal
 
-from app.pages.data_records import Client, RecordsModel
+from app.context import Client
+from app.pages.data_records import RecordsModel
 from engine.protocol.messages import EditRecords, Failed, Failure, Message, RecordRow
 
 What = Literal["label", "split", "excluded"]

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.pages.data_records import Client
+from app.context import Client
 from engine.protocol.messages import (
     CancelJob,
     Failed,

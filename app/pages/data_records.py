@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
-from engine.protocol.messages import Failed, ListRecords, Message, RecordRow, Records, Request
+from app.context import Client
+from engine.protocol.messages import Failed, ListRecords, Message, RecordRow, Records
 
 PAGE: Final = 256
 PAGES_KEPT: Final = 64
@@ -21,16 +22,6 @@ IN_FLIGHT: Final = 2
 GATHER: Final = 20_000
 RowRole: Final = Qt.ItemDataRole.UserRole + 1
 Reader = Callable[[list[RecordRow]], None]
-
-
-class Client(Protocol):
-    """What pages need of the connection to the engine."""
-
-    def send(self, request: Request, then: Callable[[Message, list[Any]], None] | None = None) -> None:
-        """Send a request; `then` gets the reply and its arrays on the Qt thread."""
-
-    def new_id(self) -> str:
-        """Return an id that no other request has."""
 
 
 class RecordsModel(QAbstractListModel):

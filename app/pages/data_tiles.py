@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
-from app.pages.data_records import Client
+from app.context import Client
 from engine.protocol.messages import Failed, FetchThumbnails, Message, Thumbnails
 
 BATCH: Final = 24
@@ -87,10 +88,7 @@ class TileCache(QObject):
             self._asked.update(batch)
             generation = self._generation
             request = FetchThumbnails(id=self._client.new_id(), dataset=self._dataset, records=batch, px=self._px)
-            self._client.send(
-                request,
-                lambda reply, arrays, batch=batch, generation=generation: self._take(generation, batch, reply, arrays),
-            )
+            self._client.send(request, partial(self._take, generation, batch))
 
     def _take(self, generation: int, batch: tuple[int, ...], reply: Message, arrays: list[Any]) -> None:
         if generation != self._generation:

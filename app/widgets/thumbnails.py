@@ -28,7 +28,7 @@ LARGEST_SCROLL: Final = 1 << 30
 
 
 class ThumbnailGrid(QAbstractItemView):
-    """Cells of one size in rows; the delegate of the view paints them."""
+    """Cells of one size in rows; the delegate of the view paints them. A cell of width 0 is as wide as the view."""
 
     visible_changed = Signal(int, int)  # first and last place that can be seen; -1, -1 = none
 
@@ -48,7 +48,12 @@ class ThumbnailGrid(QAbstractItemView):
     @property
     def columns(self) -> int:
         """How many cells fit beside one another."""
-        return max(1, self.viewport().width() // self._cell.width())
+        return max(1, self.viewport().width() // self.cell_width)
+
+    @property
+    def cell_width(self) -> int:
+        """Width of a cell, px."""
+        return self._cell.width() or max(1, self.viewport().width())
 
     def set_cell(self, cell: QSize) -> None:
         """Change the size of the cells; the first visible place stays in sight."""
@@ -71,8 +76,8 @@ class ThumbnailGrid(QAbstractItemView):
     def cell_rect(self, place: int) -> QRect:
         """Return where a place is, in the viewport's coordinates."""
         row, column = divmod(place, self.columns)
-        origin = QPoint(column * self._cell.width(), row * self._cell.height() - self.verticalOffset())
-        return QRect(origin, self._cell)
+        origin = QPoint(column * self.cell_width, row * self._cell.height() - self.verticalOffset())
+        return QRect(origin, QSize(self.cell_width, self._cell.height()))
 
     def visualRect(self, index: Index) -> QRect:
         """Return where an index is painted."""
@@ -80,7 +85,7 @@ class ThumbnailGrid(QAbstractItemView):
 
     def indexAt(self, point: QPoint) -> QModelIndex:
         """Return the index under a point of the viewport."""
-        column = point.x() // self._cell.width()
+        column = point.x() // self.cell_width
         if not 0 <= column < self.columns:
             return QModelIndex()
         place = (point.y() + self.verticalOffset()) // self._cell.height() * self.columns + column
@@ -153,8 +158,8 @@ class ThumbnailGrid(QAbstractItemView):
             return
         top = max(0, (area.top() + self.verticalOffset()) // self._cell.height())
         bottom = max(0, (area.bottom() + self.verticalOffset()) // self._cell.height())
-        left = min(max(0, area.left() // self._cell.width()), self.columns - 1)
-        right = min(max(0, area.right() // self._cell.width()), self.columns - 1)
+        left = min(max(0, area.left() // self.cell_width), self.columns - 1)
+        right = min(max(0, area.right() // self.cell_width), self.columns - 1)
         selection = QItemSelection()
         if self.state() == QAbstractItemView.State.DragSelectingState:
             for row in range(top, bottom + 1):
@@ -172,7 +177,8 @@ class ThumbnailGrid(QAbstractItemView):
         """Return the visible part of a selection."""
         region = QRegion()
         first, last = self.visible_places()
-        for span in selection:
+        for number in range(selection.count()):
+            span = selection.at(number)
             for place in range(max(first, span.top()), min(last, span.bottom()) + 1):
                 region += self.cell_rect(place)
         return region

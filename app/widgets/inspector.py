@@ -1,0 +1,58 @@
+"""Where the inspector of a page goes: a column at the right, or a tab of the centre when the page is narrow."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtWidgets import QDockWidget, QTabWidget
+
+from app.widgets.panel import Page
+
+NARROW_PX = 1440 - 76  # a window of 1440 less the rail
+
+
+class InspectorPlacement(QObject):
+    """Moves one panel whenever the width of its page crosses the limit, unless the user has torn it off."""
+
+    def __init__(self, page: Page, centre: QDockWidget, inspector: QDockWidget, width: int) -> None:
+        super().__init__(page)
+        self._page, self._centre, self._inspector, self._width = page, centre, inspector, width
+        self._narrow: bool | None = None
+        page.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
+        page.installEventFilter(self)
+
+    @property
+    def is_tab(self) -> bool:
+        """Whether the inspector is a tab of the centre now."""
+        return bool(self._narrow)
+
+    def show_inspector(self) -> None:
+        """Bring the inspector into sight."""
+        self._inspector.show()
+        if self._narrow:
+            self._inspector.raise_()
+
+    def show_centre(self) -> None:
+        """Bring the centre into sight."""
+        if self._narrow:
+            self._centre.raise_()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Notice a new width of the page."""
+        if watched is self._page and event.type() == QEvent.Type.Resize:
+            self._place()
+        return super().eventFilter(watched, event)
+
+    def _place(self) -> None:
+        narrow = self._page.width() < NARROW_PX
+        if narrow == self._narrow or self._inspector.isFloating():
+            return
+        self._narrow = narrow
+        shown = not self._inspector.isHidden()
+        if narrow:
+            self._page.tabifyDockWidget(self._centre, self._inspector)
+            self._centre.raise_()
+        else:
+            self._page.removeDockWidget(self._inspector)
+            self._page.splitDockWidget(self._centre, self._inspector, Qt.Orientation.Horizontal)
+            self._inspector.setVisible(shown)
+            self._page.resizeDocks([self._inspector], [self._width], Qt.Orientation.Horizontal)
