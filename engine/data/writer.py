@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -76,6 +77,7 @@ class DatasetWriter:
         self._identity = hashlib.sha256(identity).hexdigest()
         self._files: dict[str, BinaryIO] = {}
         self._ends = {name: 0 for name, spec in self._specs.items() if not is_fixed(spec)}
+        self._sizes: dict[str, int] = {}
         self._committed = time.monotonic()
         self._open()
 
@@ -98,8 +100,8 @@ class DatasetWriter:
         """
         self.extend({name: [value] for name, value in values.items()})
 
-    def extend(self, columns: Mapping[str, Sequence[Any] | Array]) -> None:
-        """Append several records: for every field as many values.
+    def extend(self, columns: Mapping[str, Sequence[Any] | Array], note: Mapping[str, Any] | None = None) -> None:
+        """Append several records, and what the caller notes with them: for every field as many values.
 
         Raises:
             DataError: a field is missing, unknown or of the wrong shape or type.
@@ -121,22 +123,23 @@ class DatasetWriter:
         except OSError as error:
             raise _as_disk_full(error, self.path) from error
         self.records += counts.pop()
+        self._sizes = {stream: file.tell() for stream, file in self._files.items()}
+        if note is not None:
+            self.note = dict(note)
         if time.monotonic() - self._committed > _COMMIT_EVERY_S:
             self.commit()
 
-    def commit(self, note: Mapping[str, Any] | None = None) -> None:
-        """Make everything appended so far durable, together with what the caller notes for a resumption.
+    def commit(self) -> None:
+        """Make everything appended so far durable, together with the caller's note.
 
         Raises:
             DiskFull: there is no space left.
         """
-        if note is not None:
-            self.note = dict(note)
         try:
             for file in self._files.values():
                 file.flush()
-            sizes = {stream: file.tell() for stream, file in self._files.items()}
-            journal = _Journal(identity=self._identity, records=self.records, sizes=sizes, note=self.note)
+                os.fsync(file.fileno())
+            journal = _Journal(identity=self._identity, records=self.records, sizes=self._sizes, note=self.note)
             write_whole(self._folder / _JOURNAL, msgspec.json.encode(journal))
         except OSError as error:
             raise _as_disk_full(error, self.path) from error
@@ -166,7 +169,6 @@ class DatasetWriter:
         file = self._files[field]
         file.seek(0)
         file.write(piece.tobytes())
-        file.truncate()
 
     def finish(self, skipped: Sequence[Skipped] = (), schema: Schema | None = None) -> DatasetInfo:
         """Write the dataset file and remove the working folder.
@@ -242,6 +244,7 @@ class DatasetWriter:
                 file = self._files[f"{name}.offsets"]
                 file.seek(-8, 2)
                 self._ends[name] = int.from_bytes(file.read(8), "little")
+        self._sizes = {stream: file.tell() for stream, file in self._files.items()}
         self.commit()
 
     def _open_stream(self, stream: str, journal: _Journal | None) -> BinaryIO:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.data.samples.sample import Columns, Sample, annotations
+from engine.data.samples.sample import Columns, Sample, annotation_fields
 from engine.protocol.messages import SampleInfo
 from engine.protocol.schema import FieldKind, FieldSpec, Schema
 
@@ -39,7 +39,7 @@ DIGITS = Sample(
     schema=Schema(
         fields=(
             FieldSpec(name="image", kind=FieldKind.IMAGE, shape=(1, 8, 8), channels=("grey",)),
-            *annotations(tuple("0123456789")),
+            *annotation_fields(tuple("0123456789")),
         )
     ),
     source="UCI Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak), test part, as in scikit-learn",

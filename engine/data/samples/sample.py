@@ -23,7 +23,7 @@ class Sample:
     make: Callable[[], Columns]
 
 
-def annotations(classes: tuple[str, ...]) -> tuple[FieldSpec, ...]:
+def annotation_fields(classes: tuple[str, ...]) -> tuple[FieldSpec, ...]:
     """Return the annotation fields that every sample has."""
     return (
         FieldSpec(name="label", kind=FieldKind.LABEL, dtype="int64", classes=classes),

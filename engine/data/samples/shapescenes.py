@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.data.samples.sample import Columns, Sample, annotations
+from engine.data.samples.sample import Columns, Sample, annotation_fields
 from engine.protocol.inspections import Array
 from engine.protocol.messages import SampleInfo
 from engine.protocol.schema import FieldKind, FieldSpec, Schema
@@ -144,7 +144,7 @@ SHAPESCENES = Sample(
         fields=(
             FieldSpec(name="image", kind=FieldKind.IMAGE, shape=(3, SIDE, SIDE), channels=("red", "green", "blue")),
             FieldSpec(name="mask", kind=FieldKind.MASK, shape=(SIDE, SIDE), classes=("background", "object")),
-            *annotations(CLASSES),
+            *annotation_fields(CLASSES),
         )
     ),
     source="generated: ShapeScenes-32",

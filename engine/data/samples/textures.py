@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.data.samples.sample import Columns, Sample, annotations
+from engine.data.samples.sample import Columns, Sample, annotation_fields
 from engine.errors import DataError
 from engine.protocol.inspections import Array
 from engine.protocol.messages import SampleInfo
@@ -117,7 +117,7 @@ TEXTURES = Sample(
     schema=Schema(
         fields=(
             FieldSpec(name="image", kind=FieldKind.IMAGE, shape=(3, SIDE, SIDE), channels=("red", "green", "blue")),
-            *annotations(tuple(source.label for source in SOURCES)),
+            *annotation_fields(tuple(source.label for source in SOURCES)),
         )
     ),
     source="photographs that ship with scikit-image and scikit-learn",

@@ -1,0 +1,253 @@
+"""Batches of records, as a pure function of seed and step: the same whatever the prefetching, process or platform.
+
+Each epoch is a shuffle that derives from (seed, epoch) alone; the last, incomplete batch of an epoch is left out; a
+dataset smaller than a batch is repeated to fill it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.data.batch import Batch, Ragged
+from engine.data.layout import is_encoded, is_fixed, is_text
+from engine.data.pictures import as_channels, decode_picture, fit_picture
+from engine.data.store import Dataset
+from engine.errors import DataError
+from engine.protocol.inspections import Array
+from engine.protocol.schema import FieldKind, FieldSpec, Need
+
+logger = logging.getLogger(__name__)
+
+_LARGEST_DEFAULT_PX = 224
+_PICTURES = frozenset({FieldKind.IMAGE, FieldKind.CHANNELS})
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One field to deliver: under which key, as what."""
+
+    key: str
+    source: FieldSpec
+    spec: FieldSpec  # as delivered
+    px: int  # size that pictures of varying size are brought to; 0 = none are
+
+
+class Loader:
+    """Reads batches for a set of needs out of a dataset.
+
+    Args:
+        dataset: where the records are; stays the caller's.
+        needs: fields to deliver, each under the name of its first kind; optional ones only if there.
+        batch_size: records a step.
+        seed: of the shuffles.
+        split: whose records; None = all.
+        image_px: side of pictures whose stored size varies (shorter side to this, centre cut out); 0 = their smallest
+            shorter side, at most 224. Pictures stored at one size stay as they are.
+        prefetch: batches made ahead by background threads in `stream`; 0 = none.
+
+    Raises:
+        DataError: a need has no field, or the split has no record.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        needs: Sequence[Need],
+        *,
+        batch_size: int,
+        seed: int,
+        split: str | None = "train",
+        image_px: int = 0,
+        prefetch: int = 2,
+    ) -> None:
+        self._dataset = dataset
+        self._batch_size = batch_size
+        self._seed = seed
+        self._prefetch = prefetch
+        self._index = dataset.select(split)
+        if len(self._index) == 0:
+            raise DataError(
+                f"{dataset.info.name} has no record in the split {split or 'of all records'}.",
+                "Give records to that split, or choose other data.",
+            )
+        self._wanted = tuple(wanted for need in needs if (wanted := _resolve(dataset, need, image_px)) is not None)
+        self._specs = {wanted.key: wanted.spec for wanted in self._wanted}
+        self._shuffles: dict[int, Array] = {}
+        self._pid = os.getpid()
+        self._decoders: ThreadPoolExecutor | None = None
+        self._pinned = torch.cuda.is_available()
+
+    @property
+    def records(self) -> int:
+        """Number of records of the split."""
+        return len(self._index)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in one pass; at least 1."""
+        return max(1, len(self._index) // self._batch_size)
+
+    @property
+    def specs(self) -> dict[str, FieldSpec]:
+        """What is delivered, by key; shapes are those of the batches."""
+        return dict(self._specs)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a training step, counted from 0.
+
+        Raises:
+            DataError: every record of the batch is damaged.
+        """
+        epoch, place = divmod(step, self.steps_per_epoch)
+        shuffle = self._shuffle(epoch)
+        if len(shuffle) < self._batch_size:
+            return self.at(np.resize(shuffle, self._batch_size))
+        return self.at(shuffle[place * self._batch_size : (place + 1) * self._batch_size])
+
+    def stream(self, first_step: int) -> Iterator[Batch]:
+        """Yield the batches of `first_step`, `first_step` + 1, … without end, made ahead in the background."""
+        if self._prefetch == 0:
+            step = first_step
+            while True:
+                yield self.batch(step)
+                step += 1
+        with ThreadPoolExecutor(min(self._prefetch, 2), thread_name_prefix="batches") as pool:
+            ahead: deque[Future[Batch]] = deque()
+            step = first_step
+            try:
+                while True:
+                    while len(ahead) <= self._prefetch:
+                        ahead.append(pool.submit(self.batch, step))
+                        step += 1
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def at(self, indices: Sequence[int] | Array) -> Batch:
+        """Return the records `indices` of the dataset, in that order.
+
+        A damaged record is replaced by an intact one of the same batch, and a warning says so.
+
+        Raises:
+            DataError: there is no such record, or all of them are damaged.
+        """
+        index = self._without_damaged(np.asarray(indices, np.int64))
+        fields: dict[str, Tensor | Ragged] = {}
+        texts: dict[str, tuple[str, ...]] = {}
+        for wanted in self._wanted:
+            if is_text(wanted.source):
+                texts[wanted.key] = tuple(self._dataset.texts(wanted.source.name, index))
+            else:
+                fields[wanted.key] = self._read(wanted, index)
+        return Batch(fields, torch.from_numpy(index.copy()), self._specs, texts)
+
+    def in_order(self, indices: Sequence[int] | Array, batch_size: int) -> Iterator[Batch]:
+        """Yield the records `indices` in order, `batch_size` at a time; the last batch may be smaller."""
+        index = np.asarray(indices, np.int64)
+        for first in range(0, len(index), batch_size):
+            yield self.at(index[first : first + batch_size])
+
+    def close(self) -> None:
+        """End the decoding threads; the dataset stays open."""
+        if self._decoders is not None and self._pid == os.getpid():
+            self._decoders.shutdown()
+        self._decoders = None
+
+    def _shuffle(self, epoch: int) -> Array:
+        known = self._shuffles.get(epoch)
+        if known is None:
+            known = np.random.Generator(np.random.Philox(key=[self._seed % 2**64, epoch])).permutation(self._index)
+            for old in [each for each in self._shuffles if abs(each - epoch) > 1]:
+                self._shuffles.pop(old, None)
+            self._shuffles[epoch] = known
+        return known
+
+    def _without_damaged(self, index: Array) -> Array:
+        good = np.ones(len(index), bool)
+        for wanted in self._wanted:
+            if not wanted.source.is_annotation:
+                good &= self._dataset.intact(wanted.source.name, index)
+        if good.all():
+            return index
+        if not good.any():
+            raise DataError(
+                f"All {len(index)} records of a batch of {self._dataset.info.name} are damaged.",
+                "Import the data again.",
+            )
+        logger.warning("left out damaged records of %s: %s", self._dataset.path.name, index[~good].tolist())
+        return np.where(good, index, np.resize(index[good], len(index)))
+
+    def _read(self, wanted: _Wanted, index: Array) -> Tensor | Ragged:
+        spec = wanted.source
+        if spec.is_annotation and spec.shape == ():
+            return torch.from_numpy(np.asarray(self._dataset.column(spec.name))[index])
+        if is_fixed(spec):
+            out = self._empty((len(index), *wanted.spec.shape), spec)
+            self._dataset.read_into(spec.name, index, out.numpy())
+            return out
+        if wanted.px:
+            return self._read_pictures(wanted, index)
+        rows = [torch.from_numpy(np.array(row)) for row in self._dataset.read(spec.name, index)]
+        lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+        return Ragged(torch.cat(rows), lengths)
+
+    def _read_pictures(self, wanted: _Wanted, index: Array) -> Tensor:
+        channels = wanted.source.shape[0] or 0
+        encoded = is_encoded(wanted.source)
+        out = self._empty((len(index), *wanted.spec.shape), wanted.spec)
+        target = out.numpy()
+
+        def fill(place: int, value: Any) -> None:
+            if encoded:
+                target[place] = decode_picture(value, channels=channels, px=wanted.px, dtype=wanted.spec.dtype)
+            else:
+                target[place] = fit_picture(as_channels(value, channels), wanted.px)
+
+        name = wanted.source.name
+        values: Sequence[Any] = self._dataset.encoded(name, index) if encoded else list(self._dataset.read(name, index))
+        list(self._pool().map(fill, range(len(index)), values))
+        return out
+
+    def _empty(self, shape: Sequence[int | None], spec: FieldSpec) -> Tensor:
+        dtype = torch.from_numpy(np.zeros(0, spec.dtype)).dtype
+        return torch.empty([side or 0 for side in shape], dtype=dtype, pin_memory=self._pinned)
+
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._decoders is None or self._pid != os.getpid():  # threads do not live on in a fork
+            self._pid = os.getpid()
+            self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+        return self._decoders
+
+
+def _resolve(dataset: Dataset, need: Need, image_px: int) -> _Wanted | None:
+    spec = need.find(dataset.schema)
+    if spec is None:
+        if need.optional:
+            return None
+        raise DataError(
+            f"{dataset.info.name} has no field of kind {' or '.join(need.kinds)} that fits.",
+            "Choose other data, or another method.",
+        )
+    key = need.kinds[0].value
+    if is_fixed(spec) or is_text(spec) or spec.kind not in _PICTURES:
+        return _Wanted(key, spec, spec, 0)
+    px = image_px or min(_LARGEST_DEFAULT_PX, int(dataset.sizes(spec.name)[:, -2:].min()))
+    delivered = msgspec.structs.replace(
+        spec,
+        shape=(spec.shape[0], px, px),
+        dtype="uint8" if is_encoded(spec) else spec.dtype,
+        encoding="raw",
+    )
+    return _Wanted(key, spec, delivered, px)
