@@ -195,7 +195,7 @@ def apply_axes(images: Tensor, weights: Sequence[Tensor]) -> Tensor:
 
 
 def grid_points(grid: Grid, size: Sequence[int], points: int = 1) -> Tensor:
-    """Return where every pixel of the views comes from, (V, B, *(size × points), n); the first pixel's centre is 0.5."""
+    """Return where each pixel comes from, (V, B, *(size × points), n); centres lie at 0.5, 1.5 and so on."""
     device = grid.start.device
     axes = [
         (torch.arange(side * points, dtype=torch.float32, device=device) + 0.5) / (side * points) - 0.5 for side in size
