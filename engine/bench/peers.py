@@ -1,7 +1,7 @@
 """Training steps as a user of the package lightly writes them, from its documentation's examples.
 
-Same encoder size, batch, precision, optimiser and data as ours; pictures come as decoded PIL images from memory (no file
-is read, which favours the peer), through lightly's transforms in a DataLoader with worker processes.
+Same encoder size, batch, precision, optimiser and data as ours; pictures come as decoded PIL images from memory (no
+file is read, which favours the peer), through lightly's transforms in a DataLoader with worker processes.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ def embed_records(
 
     The model is put into evaluation mode for the time being; nothing of its state changes.
     """
+    learner: Any = model  # nn.Module does not know `embed`
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
@@ -41,7 +43,7 @@ def embed_records(
     try:
         with torch.no_grad():
             for batch in loader.in_order(indices, batch_size):
-                parts.append(model.embed(batch.to(device)).pooled.float().cpu().numpy())
+                parts.append(learner.embed(batch.to(device)).pooled.float().cpu().numpy())
                 done += len(parts[-1])
                 if progress is not None:
                     progress(done, len(indices))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -104,10 +105,11 @@ class QualityMonitor:
                 pixels = to_float(value, spec)
                 fields[key] = resized_crops(pixels, rng, size=pixels.shape[-2:], scale=(0.5, 1.0), flip=0.5)
                 specs[key] = msgspec.structs.replace(spec, dtype="float32")
+        learner: Any = model  # nn.Module does not know `embed`
         was_training = model.training
         model.eval()
         with torch.no_grad():
-            pooled: Tensor = model.embed(replace(batch, fields=fields, specs=specs)).pooled.float().cpu()
+            pooled: Tensor = learner.embed(replace(batch, fields=fields, specs=specs)).pooled.float().cpu()
         model.train(was_training)
         return pooled
 
