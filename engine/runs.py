@@ -302,3 +302,16 @@ def list_runs(workspace: Workspace) -> list[RunSummary]:
         rows.append(claimed)
     index.save()
     return rows
+
+
+def extend(folder: RunFolder, steps: int) -> None:
+    """Let a run train until step `steps` in all; with several stages the last one becomes longer.
+
+    Raises:
+        RunError: the run is beyond that step already, or another process owns it.
+    """
+    summary = folder.summary()
+    if steps <= summary.step:
+        raise RunError(f"{folder.name} has trained {summary.step} steps already.", f"Ask for more than {summary.step}.")
+    spec = folder.spec
+    folder.rewrite(msgspec.structs.replace(spec, training={**spec.training, "steps": steps}))
