@@ -144,8 +144,7 @@ QCheckBox::indicator { width: 14px; height: 14px; border: 1px solid $control; bo
 QCheckBox::indicator:checked { background: $accent; border-color: $accent; image: url("$icons/check-$theme.svg"); }
 QCheckBox::indicator:indeterminate { background: $accent_soft; border-color: $accent; }
 QCheckBox::indicator:hover { border-color: $accent; }
-QCheckBox:focus, QRadioButton:focus { outline: 2px solid $accent; }
-QCheckBox:focus::indicator { border: 2px solid $accent; width: 12px; height: 12px; }
+QCheckBox::indicator:focus { border: 2px solid $accent; width: 12px; height: 12px; }
 QCheckBox:disabled { color: $text3; }
 QRadioButton::indicator { width: 14px; height: 14px; border: 1px solid $control; border-radius: 8px;
     background: $surface; }
