@@ -160,7 +160,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     parser = build_parser()
     choices = _command_names(parser)
-    first = next((argument for argument in arguments if not argument.startswith("-")), None)
+    values = _values(arguments)
+    first = next((one for one in arguments if not one.startswith("-") and one not in values), None)
     is_command = first in choices or any(argument in {"-h", "--help", "--version"} for argument in arguments)
     if not is_command:
         return _open_window(arguments, choices)
@@ -200,8 +201,8 @@ def _open_window(arguments: list[str], choices: Sequence[str]) -> int:
 
 
 def _values(arguments: list[str]) -> set[str]:
-    """Arguments that are the value of an option."""
-    return {value for option, value in itertools.pairwise(arguments) if option.startswith("--")}
+    """Arguments that are the value of an option that may stand before a command."""
+    return {value for option, value in itertools.pairwise(arguments) if option in {"--workspace", "--engine"}}
 
 
 def _report(kind: str, message: str, hint: str, *, wants_json: bool, code: int) -> int:
