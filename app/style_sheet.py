@@ -106,6 +106,7 @@ QPushButton[kind="chip"] { background: $sunken; border: 1px solid transparent; c
 QPushButton[kind="chip"]:hover { background: $hover; }
 QPushButton[kind="chip"]:checked { background: $accent_soft; color: $accent; border-color: $accent; }
 QPushButton[kind="chip"]:focus { border: 2px solid $accent; padding: 0 7px; min-height: 20px; }
+QPushButton::menu-indicator { image: none; width: 0; }
 QPushButton[kind="find"] { color: $text3; font-weight: 400; text-align: left; padding: 0 9px; }
 """
 

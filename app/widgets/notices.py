@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QEnterEvent, QFocusEvent, QGuiApplication, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -37,6 +37,8 @@ def shadowed(widget: QWidget) -> None:
 class Toast(QFrame):
     """One notice for six seconds; it stays while the pointer or the focus is on it."""
 
+    closed = Signal(object)  # itself
+
     def __init__(self, theme: Theme, notice: Notice, parent: QWidget) -> None:
         super().__init__(parent)
         self.notice = notice
@@ -69,7 +71,9 @@ class Toast(QFrame):
 
     def close_now(self) -> None:
         """Go away."""
+        self.timer.stop()
         self.hide()
+        self.closed.emit(self)
         self.deleteLater()
 
     def enterEvent(self, event: QEnterEvent) -> None:
@@ -107,7 +111,7 @@ class Toasts(QObject):
         """Show one more; the oldest gives way."""
         toast = Toast(self._theme, notice, self._window)
         self.shown.append(toast)
-        toast.destroyed.connect(lambda: self._gone(toast))
+        toast.closed.connect(self._gone)
         while len(self.shown) > SHOWN:
             self.shown.pop(0).close_now()
         toast.show()

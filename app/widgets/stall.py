@@ -30,7 +30,9 @@ class StallMonitor(QObject):
     def __init__(self, budget_s: float = BUDGET_S, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.budget_s = budget_s
-        self.stalls: list[Stall] = []
+        self.stalls: list[Stall] = []  # the newest
+        self.count = 0
+        self._longest_s = 0.0
         self._turned = time.monotonic()
         self._stack = ""
         self._thread = threading.get_ident()
@@ -58,15 +60,18 @@ class StallMonitor(QObject):
             self._watchdog.join()
             self._watchdog = None
 
-    def worst(self) -> float:
-        """Return the longest gap so far in seconds, 0 if none was above the budget."""
-        return max((stall.seconds for stall in self.stalls), default=0.0)
+    @property
+    def longest_ms(self) -> float:
+        """The longest gap so far in milliseconds, 0 if none was above the budget."""
+        return 1000 * self._longest_s
 
     def _turn(self) -> None:
         now = time.monotonic()
         gap, self._turned = now - self._turned, now
         stack, self._stack = self._stack, ""
         if gap > self.budget_s:
+            self.count += 1
+            self._longest_s = max(self._longest_s, gap)
             self.stalls.append(Stall(gap, stack))
             del self.stalls[:-KEPT]
             logger.warning("the window stood still for %.0f ms\n%s", gap * 1000, stack)

@@ -1,0 +1,1 @@
+"""The frame around the pages: rail, bars, palette, drop overlay, settings, help. It decides nothing about data."""

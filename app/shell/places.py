@@ -1,0 +1,120 @@
+"""The pages: loaded by name when they are first visited. One that cannot be loaded says so, and takes nothing along."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import traceback
+from collections.abc import Callable
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
+
+from app.actions import Action
+from app.context import AppContext
+from app.layout import LayoutMemory
+from app.widgets.empty import FailedState
+
+logger = logging.getLogger(__name__)
+PLACES: tuple[tuple[str, str, str], ...] = (
+    ("data", "Data", "Ctrl+1"),
+    ("methods", "Methods", "Ctrl+2"),
+    ("runs", "Runs", "Ctrl+3"),
+    ("explore", "Explore", "Ctrl+4"),
+    ("compare", "Compare", "Ctrl+5"),
+    ("settings", "Settings", "Ctrl+,"),
+)
+TITLES = {name: title for name, title, _ in PLACES} | {"help": "Help"}
+
+
+def load_view(name: str, context: AppContext) -> QMainWindow:
+    """Return the page of a place: class `DataView` of `app.pages.data_view` for "data".
+
+    Raises:
+        Exception: whatever importing or building the page raises.
+    """
+    module = importlib.import_module(f"app.pages.{name}_view")
+    view: QMainWindow = getattr(module, f"{name.capitalize()}View")(context)
+    return view
+
+
+class Places(QStackedWidget):
+    """The stacked pages, created on first visit."""
+
+    opened = Signal(str)
+
+    def __init__(self, context: AppContext, memory: LayoutMemory, makers: dict[str, Callable[[], QMainWindow]]) -> None:
+        super().__init__()
+        self._context, self._memory, self._makers = context, memory, makers
+        self.pages: dict[str, QWidget] = {}
+        self.place = ""
+        self._way: list[str] = []
+
+    def go(self, place: str, **item: object) -> None:
+        """Open a place and show an item there.
+
+        Raises:
+            KeyError: there is no such place.
+        """
+        if place not in TITLES:
+            raise KeyError(place)
+        if self.place and self.place != place:
+            self._way.append(self.place)
+            del self._way[:-50]
+        self._open(place)
+        show = getattr(self.pages[place], "show_item", None)
+        if item and show is not None:
+            show(**item)
+
+    def back(self) -> None:
+        """Open the place one came from."""
+        if self._way:
+            self._open(self._way.pop())
+
+    def reset_layout(self) -> None:
+        """Lay the docks of the open page as when it was made."""
+        page = self.pages.get(self.place)
+        if isinstance(page, QMainWindow):
+            self._memory.reset(self.place, page)
+
+    def keep_layouts(self) -> None:
+        """Remember how all visited pages lie."""
+        for name, page in self.pages.items():
+            if isinstance(page, QMainWindow):
+                self._memory.keep(name, page)
+
+    def _open(self, place: str) -> None:
+        if place not in self.pages:
+            self.pages[place] = self._make(place)
+            self.addWidget(self.pages[place])
+        self.place = place
+        self.setCurrentWidget(self.pages[place])
+        self.opened.emit(place)
+
+    def _make(self, place: str) -> QWidget:
+        try:
+            page = self._makers[place]() if place in self._makers else load_view(place, self._context)
+        except Exception as error:
+            logger.exception("the page %s cannot be opened", place)
+            return self._failed(place, error)
+        self._memory.adopt(place, page)
+        offered = [action for action in page.actions() if isinstance(action, Action)]  # type: ignore[misc]
+        self._context.actions.add(*offered)
+        return page
+
+    def _failed(self, place: str, error: Exception) -> QWidget:
+        text = (
+            f"{TITLES[place]} cannot be opened: {error}. Everything else works, and runs are not affected. "
+            "Install the program anew if this stays."
+        )
+        state = FailedState(
+            self._context.theme, text, details="".join(traceback.format_exception(error)), action="Try again"
+        )
+        state.action_wanted.connect(lambda: self._again(place))
+        return state
+
+    def _again(self, place: str) -> None:
+        old = self.pages.pop(place)
+        self.removeWidget(old)
+        old.deleteLater()
+        self._open(place)
