@@ -13,7 +13,7 @@ its reason; `Check.known_failure` carries it, to be made a strict expected failu
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,17 +52,18 @@ class Check:
         return f"{self.method}-{self.name}"
 
 
-def all_checks(method: Method, *, tests: Path | None = None) -> Iterator[Check]:
-    """Yield every check of `method`; with the folder of its tests, also that a reference test exists there."""
+def all_checks(method: Method, *, tests: Path | None = None) -> tuple[Check, ...]:
+    """Return every check of `method`; with the folder of its tests, also that a reference test exists there."""
     functions = dict(CHECKS)
     if tests is not None:
         functions["reference"] = functools.partial(paper.check_reference, tests=tests)
-    for name, function in functions.items():
-        what = (getattr(function, "func", function).__doc__ or "").strip()
-        yield Check(
+    return tuple(
+        Check(
             method=method.id,
             name=name,
-            what=what,
+            what=(getattr(function, "func", function).__doc__ or "").strip(),
             run=functools.partial(function, method),
             known_failure=method.known_failures.get(name, ""),
         )
+        for name, function in functions.items()
+    )

@@ -180,7 +180,8 @@ class Claim:
     """The small experiment that shows the paper's central claim.
 
     `metric(model, data, config, rng)` measures one trained arm (`data` is a `ClaimData`, `rng` has one record) and
-    returns named numbers; `primary` is the one compared between the first arm (what the paper proposes) and the second (what it is compared with).
+    returns named numbers; `primary` is the one compared between the first arm (what the paper proposes) and the
+    second (what it is compared with).
     """
 
     statement: str
