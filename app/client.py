@@ -197,7 +197,8 @@ class _Line(threading.Thread):
 
     def _session(self, context: zmq.Context[zmq.Socket[bytes]], info: ConnectionInfo) -> None:
         if info.protocol != m.PROTOCOL_VERSION:
-            raise _LineBroken("refused", version_sentence(engine=info.engine, protocol=info.protocol), final=True)
+            sentence = version_sentence(window=m.PROTOCOL_VERSION, engine=info.protocol, version=info.engine)
+            raise _LineBroken("refused", sentence, final=True)
         line = context.socket(zmq.DEALER)
         try:
             line.linger = 200

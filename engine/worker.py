@@ -132,8 +132,8 @@ def _sample(job: JobFile, link: SocketLink) -> dict[str, Any]:
 def _evaluate(job: JobFile, link: SocketLink) -> dict[str, Any]:
     from engine.evaluation.protocols import evaluate_run
 
-    dataset = Path(job.arguments["dataset"]) if job.arguments["dataset"] else None
-    return evaluate_run(Path(job.arguments["path"]), job.arguments["protocol"], dataset, link.progress_or_cancel)
+    path, protocol, dataset = (job.arguments[name] for name in ("path", "protocol", "dataset"))
+    return evaluate_run(Path(path), protocol, dataset, link.progress_or_cancel)
 
 
 def _project(job: JobFile, link: SocketLink) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from typing import Annotated
 
 import msgspec
 
-from engine.protocol.messages import PROTOCOL_VERSION
-
 CONNECTION_FILE = "engine.json"
 WORKSPACE_VARIABLE = "SELFSIGHT_WORKSPACE"
 _MAX_BYTES = 64_000
@@ -94,11 +92,11 @@ def remove_connection(workspace: Path, pid: int) -> None:
             connection_file(workspace).unlink()
 
 
-def version_sentence(*, engine: str, protocol: int) -> str:
-    """Return what is wrong between this program and an `engine` of another protocol, and how to mend it."""
-    older = "engine" if protocol < PROTOCOL_VERSION else "window"
+def version_sentence(*, window: int, engine: int, version: str) -> str:
+    """Return what is wrong between a window and an engine (Selfsight `version`) of other protocols, and the cure."""
+    older = "engine" if engine < window else "window"
     return (
-        f"The window speaks protocol {PROTOCOL_VERSION}, the engine (Selfsight {engine}) speaks {protocol}. "
+        f"The window speaks protocol {window}, the engine (Selfsight {version}) speaks protocol {engine}. "
         f"Update the {older}: run `pip install --upgrade selfsight` on its computer, stop the engine with "
         "`selfsight engine stop`, and connect again."
     )

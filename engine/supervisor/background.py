@@ -59,6 +59,10 @@ class Background:
         """Run `work` on the thread, then `then(result)` or `failed(error)` in the loop."""
         self._work.put((work, then, failed))
 
+    def tell(self, call: Callable[[], None]) -> None:
+        """Have the loop run `call`; from work that runs on this thread, before its own result arrives."""
+        self._mailbox.leave(call)
+
     def _run(self) -> None:
         while True:
             work, then, failed = self._work.get()

@@ -33,6 +33,8 @@ class Catalogue:
         self._folder, self._background = folder, background
         self._methods: Methods = ()
         self._mark = ""
+        self._child: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     @property
     def known(self) -> Methods:
@@ -57,7 +59,7 @@ class Catalogue:
             methods = _decoder.decode(path.read_bytes())
             self._mark = mark
             return methods
-        data = _describe()
+        data = self._describe()
         try:
             methods = _decoder.decode(data)
         except msgspec.MsgspecError as error:
@@ -68,28 +70,37 @@ class Catalogue:
         self._mark = mark
         return methods
 
+    def close(self) -> None:
+        """End a child that is still describing."""
+        self._closed = True
+        if self._child is not None:
+            self._child.kill()
 
-def _describe() -> bytes:
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
+    def _describe(self) -> bytes:
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        self._child = subprocess.Popen(
             [sys.executable, "-m", "engine.describe"],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=DESCRIBE_S,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=environment,
-            check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        raise MethodError(
-            f"Describing the methods took longer than {DESCRIBE_S:.0f} s.", "Remove plug-ins one by one."
-        ) from error
-    if done.returncode != 0:
-        tail = done.stderr.decode(errors="replace").strip()[-3000:]
-        raise MethodError(
-            f"The methods cannot be described (exit code {done.returncode}). {tail}", "Repair or remove that method."
-        )
-    return done.stdout
+        if self._closed:
+            self._child.kill()
+        try:
+            output, said = self._child.communicate(timeout=DESCRIBE_S)
+        except subprocess.TimeoutExpired as error:
+            self._child.kill()
+            raise MethodError(
+                f"Describing the methods took longer than {DESCRIBE_S:.0f} s.", "Remove plug-ins one by one."
+            ) from error
+        if self._child.returncode != 0:
+            tail = said.decode(errors="replace").strip()[-3000:]
+            raise MethodError(
+                f"The methods cannot be described (exit code {self._child.returncode}). {tail}",
+                "Repair or remove that method.",
+            )
+        return output
 
 
 def _fingerprint() -> str:
