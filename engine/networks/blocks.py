@@ -44,7 +44,7 @@ def residual_drop(rate: float) -> nn.Module:
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:
     """Return x (B, T, D) as (B, heads, T, D / heads)."""
-    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 def _softmax_weights(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
@@ -68,11 +68,11 @@ class SelfAttention(nn.Module):
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values of x (B, T, D), each (B, heads, T, D / heads)."""
-        bias = self.qkv.bias
+        bias: Tensor | None = self.qkv.bias
         if self.q_bias is not None and self.v_bias is not None:
             bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
-        qkv = F.linear(x, self.qkv.weight, bias)
-        q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        qkv = F.linear(x, self.qkv.weight, bias).view(*x.shape[:2], 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         return q, k, v
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -27,6 +27,8 @@ class MaskedDecoder(nn.Module):
         norm_eps: of all layer norms.
     """
 
+    pos_embed: Tensor
+
     def __init__(
         self,
         *,

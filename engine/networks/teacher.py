@@ -89,7 +89,7 @@ class MomentumTeacher(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(student).requires_grad_(requires_grad=False)
         self._exclude = tuple(exclude)
-        self._buffers: BufferPolicy = buffers
+        self._buffer_policy: BufferPolicy = buffers
         self._is_eval = mode == "eval"
         self.train()
 
@@ -105,4 +105,4 @@ class MomentumTeacher(nn.Module):
 
     def update(self, student: nn.Module, momentum: float) -> None:
         """Move towards the student."""
-        update_teacher(student, self.network, momentum, exclude=self._exclude, buffers=self._buffers)
+        update_teacher(student, self.network, momentum, exclude=self._exclude, buffers=self._buffer_policy)

@@ -41,7 +41,10 @@ class ViT(nn.Module):
         norm_eps: of all layer norms.
         mask_token: whether `forward` takes `mask` (iBOT); the token starts at zero.
         init: of the linear layers.
+        pool: what `features` pools by default.
     """
+
+    pos_embed: Tensor
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class ViT(nn.Module):
         norm_eps: float = 1e-6,
         mask_token: bool = False,
         init: Init = "xavier",
+        pool: Pool = "mean",
     ) -> None:
         super().__init__()
         if dim % heads:
@@ -75,6 +79,7 @@ class ViT(nn.Module):
         self.depth = depth
         self.heads = heads
         self.prefix = int(class_token) + registers
+        self.pool: Pool = pool if class_token else "mean"
         self._sine_order: SineOrder | None = sine_order if positions == "sine" else None
 
         self.patch_embed = PatchEmbed(self.patch, channels, dim)
@@ -194,12 +199,14 @@ class ViT(nn.Module):
         hidden = self._enter(x, keep, None)
         for number, block in enumerate(self.blocks):
             if number == layer % self.depth:
-                return block.weights(hidden)
+                weights: Tensor = block.weights(hidden)  # type: ignore[operator]
+                return weights
             hidden = block(hidden)
         raise AssertionError
 
-    def features(self, x: Tensor, pool: Pool = "mean") -> Features:
+    def features(self, x: Tensor, pool: Pool | None = None) -> Features:
         """Return features of x: the class token or the mean patch (B, D), every patch (B, N, D), and the grid."""
+        pool = pool or self.pool
         tokens = self(x)
         patches = tokens[:, self.prefix :]
         pooled = tokens[:, 0] if pool == "class" and self.cls_token is not None else patches.mean(dim=1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.protocol.schema import FieldSpec
-from engine.views.blur import blur_weights
+from engine.views.blur import blur_weights, gaussian_blur
 from engine.views.colour import apply_colour, colour_maps, draw_colour, solarise
 from engine.views.geometry import Grid, Interpolation, apply_axes, grid_matrices, random_grid, sample_grid
 from engine.views.pixels import channel_statistics, is_bounded, to_float
@@ -107,24 +107,24 @@ def _draw_sigma(rng: Rng, recipe: CropRecipe, count: int) -> Tensor | None:
 
 def _sample(values: Tensor, grid: Grid, recipe: CropRecipe, sigma: Tensor | None) -> Tensor:
     size = (recipe.size_px,) * (values.ndim - 2)
-    if not grid.is_separable:
-        views = sample_grid(values, grid, size, recipe.interpolation)
-        if sigma is None:
-            return views
-        return torch.stack(
-            [
-                apply_axes(view, [blur_weights(width, recipe.size_px)] * len(size))
-                for view, width in zip(views, sigma, strict=True)
-            ]
-        )
-    views = []
-    for view in range(grid.views):
-        matrices = grid_matrices(grid, view, values.shape[2:], size, recipe.interpolation)
-        if sigma is not None:
-            blur = blur_weights(sigma[view], recipe.size_px)
-            matrices = [blur @ matrix for matrix in matrices]
-        views.append(apply_axes(values, matrices))
-    return torch.stack(views)
+    if grid.is_separable:
+        sampled = [
+            apply_axes(values, _blurred(grid_matrices(grid, view, values.shape[2:], size, recipe.interpolation), blur))
+            for view, blur in enumerate(_blurs(sigma, grid.views, recipe.size_px))
+        ]
+        return torch.stack(sampled)
+    views = sample_grid(values, grid, size, recipe.interpolation)
+    if sigma is None:
+        return views
+    return torch.stack([gaussian_blur(view, width) for view, width in zip(views, sigma, strict=True)])
+
+
+def _blurs(sigma: Tensor | None, views: int, size: int) -> list[Tensor | None]:
+    return [None] * views if sigma is None else [blur_weights(width, size) for width in sigma]
+
+
+def _blurred(matrices: list[Tensor], blur: Tensor | None) -> list[Tensor]:
+    return matrices if blur is None else [blur @ matrix for matrix in matrices]
 
 
 def _finish(values: Tensor, rng: Rng, recipe: CropRecipe, spec: FieldSpec) -> Tensor:
