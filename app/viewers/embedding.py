@@ -43,9 +43,7 @@ class EmbeddingViewer(Viewer):
         self.projections.setAccessibleName("Projection")
         self.projections.addItem("PCA", "PCA")
         self.projections.addItem("UMAP (compute)", "UMAP")
-        self.projections.activated.connect(
-            lambda index: self.projection_chosen.emit(self.projections.itemData(index))
-        )
+        self.projections.activated.connect(lambda index: self.projection_chosen.emit(self.projections.itemData(index)))
         self._colours.setAccessibleName("Colour by")
         for text, value in (("Colour: label", "label"), ("Colour: record", "record"), ("Colour: none", "none")):
             self._colours.addItem(text, value)

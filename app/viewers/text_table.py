@@ -19,17 +19,17 @@ _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
 class TextTableModel(QAbstractTableModel):
-    """The rows of a `TextTable`."""
+    """Rows of texts under named columns."""
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._columns: tuple[str, ...] = ()
         self._rows: tuple[tuple[str, ...], ...] = ()
 
-    def show_table(self, table: TextTable) -> None:
+    def show_rows(self, columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> None:
         """Show another table."""
         self.beginResetModel()
-        self._columns, self._rows = table.columns, table.rows
+        self._columns, self._rows = columns, rows
         self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
@@ -67,13 +67,7 @@ class TextTableViewer(Viewer):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(theme, parent)
         self.model = TextTableModel(self)
-        self.table = QTableView()
-        self.table.setModel(self.model)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.verticalHeader().hide()
-        self.table.setShowGrid(False)
-        self.table.setWordWrap(False)
-        self.table.horizontalHeader().setStretchLastSection(True)
+        self.table = make_table(self.model)
         copy = QShortcut(QKeySequence.StandardKey.Copy, self.table)
         copy.setContext(Qt.ShortcutContext.WidgetShortcut)
         copy.activated.connect(lambda: QGuiApplication.clipboard().setText(self.model.as_text()))
@@ -86,8 +80,22 @@ class TextTableViewer(Viewer):
 
     def _render(self) -> None:
         if isinstance(self.inspection, TextTable):
-            self.model.show_table(self.inspection)
+            self.model.show_rows(self.inspection.columns, self.inspection.rows)
             self.table.resizeColumnsToContents()
+
+
+def make_table(model: TextTableModel) -> QTableView:
+    """Return a quiet table of texts."""
+    table = QTableView()
+    table.setModel(model)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(28)
+    table.setShowGrid(False)
+    table.setWordWrap(False)
+    table.horizontalHeader().setStretchLastSection(True)
+    table.horizontalHeader().setHighlightSections(False)
+    return table
 
 
 def _is_number(text: str) -> bool:

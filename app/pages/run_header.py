@@ -1,0 +1,180 @@
+"""The bar of a run's live page: name, state, how far it is, and what can be done about it."""
+
+from __future__ import annotations
+
+import re
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QProgressBar, QSpinBox, QVBoxLayout, QWidget
+
+from app.pages.run_facts import banner, progress_line, run_title
+from app.pages.runs_model import PROTOCOLS, RunsModel
+from app.theme import Theme
+from app.widgets.buttons import Button
+from app.widgets.chips import StateChip
+from app.widgets.empty import Banner
+from app.widgets.panel import PageHeader, label
+from engine.protocol.messages import RunSummary
+
+_BOLD = re.compile(r"^(step )(\S+)")
+
+
+class ContinueBar(QFrame):
+    """Asks how many more steps; in place, not a dialog."""
+
+    accepted = Signal(int)
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("kind", "banner")
+        self.setProperty("level", "info")
+        self.steps = QSpinBox()
+        self.steps.setRange(1, 100_000_000)
+        self.steps.setGroupSeparatorShown(True)
+        self.steps.setAccessibleName("More steps")
+        self.go_button = Button(theme, "Continue", icon="continue", kind="primary")
+        self.cancel_button = Button(theme, "Cancel", kind="quiet")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 6, 12, 6)
+        for widget in (label("Train for"), self.steps, label("more steps, from the last checkpoint.")):
+            row.addWidget(widget)
+        row.addStretch(1)
+        row.addWidget(self.go_button)
+        row.addWidget(self.cancel_button)
+        self.go_button.clicked.connect(self._accept)
+        self.cancel_button.clicked.connect(self.hide)
+        self.hide()
+
+    def ask(self, suggested: int) -> None:
+        """Open with a suggestion."""
+        self.steps.setValue(max(1, suggested))
+        self.show()
+        self.steps.setFocus()
+
+    def _accept(self) -> None:
+        self.hide()
+        self.accepted.emit(self.steps.value())
+
+
+class RunHeader(QWidget):
+    """Fills a `PageHeader` for one run. Says what was asked; it does nothing itself."""
+
+    back_wanted = Signal()
+    action_wanted = Signal(str)  # pause, resume, stop, checkpoint, kill
+    duplicate_wanted = Signal()
+    delete_wanted = Signal()
+    kill_wanted = Signal()
+    copy_wanted = Signal()
+    log_wanted = Signal()
+    folder_wanted = Signal()
+    evaluate_wanted = Signal(str)
+    continue_wanted = Signal(int)
+    reset_wanted = Signal()
+
+    def __init__(self, theme: Theme, header: PageHeader, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme, self._header = theme, header
+        self.chip = StateChip(theme)
+        self.facts = label("", "small")
+        self.facts.setTextFormat(Qt.TextFormat.RichText)
+        self.back = Button(theme, "Runs", icon="previous", kind="quiet", tip="All runs (Alt+Left)")
+        self.back.clicked.connect(self.back_wanted)
+        self.pause = Button(theme, "Pause", icon="pause", tip="P")
+        self.pause.clicked.connect(lambda: self.action_wanted.emit(str(self.pause.property("action"))))
+        self.checkpoint = Button(theme, "Checkpoint", icon="checkpoint", tip="Save now (S)")
+        self.checkpoint.clicked.connect(lambda: self.action_wanted.emit("checkpoint"))
+        self.duplicate = Button(theme, "Duplicate", icon="duplicate", tip="New run with these settings")
+        self.duplicate.clicked.connect(self.duplicate_wanted)
+        self.stop = Button(theme, "Stop", icon="stop", kind="danger", tip="Save, then stop")
+        self.stop.clicked.connect(lambda: self.action_wanted.emit("stop"))
+        self.views = Button(theme, "Views", icon="layout", kind="quiet")
+        self.more = Button(theme, "More", icon="down", kind="quiet")
+        self.views_menu, self.more_menu = QMenu(self), QMenu(self)
+        self.views.setMenu(self.views_menu)
+        self.more.setMenu(self.more_menu)
+        self.entries: dict[str, QAction] = {}
+        header.add_fact(self.chip)
+        header.add_fact(self.facts)
+        for button in (self.back, self.views, self.pause, self.checkpoint, self.duplicate, self.stop, self.more):
+            header.add_action(button)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setRange(0, 1000)
+        self.progress.setAccessibleName("Steps done")
+        self.banner = Banner(theme, "", "warn")
+        self.banner.action_wanted.connect(lambda: self.action_wanted.emit("resume"))
+        self.details = Button(theme, "Details", kind="link", tip="The end of the run's log")
+        self.details.clicked.connect(self.log_wanted)
+        self.banner.layout().addWidget(self.details)  # type: ignore[union-attr]
+        self.failure = Banner(theme, "", "error", "Close")
+        self.failure.action_wanted.connect(self.failure.hide)
+        self.continue_bar = ContinueBar(theme)
+        self.continue_bar.accepted.connect(self.continue_wanted)
+        header.add_below(self.progress)
+        below = QWidget()
+        column = QVBoxLayout(below)
+        column.setContentsMargins(12, 8, 12, 0)
+        column.setSpacing(6)
+        for widget in (self.banner, self.failure, self.continue_bar):
+            column.addWidget(widget)
+            widget.hide()
+        header.add_below(below)
+        self._build_menu()
+
+    def _build_menu(self) -> None:
+        def entry(name: str, text: str, icon: str, act: object, shortcut: str = "") -> None:
+            action = self.more_menu.addAction(self._theme.icon(icon), text)
+            action.triggered.connect(act)
+            if shortcut:
+                action.setText(f"{text}\t{shortcut}")
+            self.entries[name] = action
+
+        entry("continue", "Continue for longer…", "continue", self._ask_continue)
+        evaluate = self.more_menu.addMenu(self._theme.icon("quality"), "Evaluate")
+        for protocol, title in PROTOCOLS.items():
+            action = evaluate.addAction(title)
+            action.triggered.connect(lambda _checked=False, protocol=protocol: self.evaluate_wanted.emit(protocol))
+        self.entries["evaluate"] = evaluate.menuAction()
+        self.more_menu.addSeparator()
+        entry("copy", "Copy as command", "command", self.copy_wanted.emit, "Ctrl+Shift+C")
+        entry("log", "Open log", "log", self.log_wanted.emit)
+        entry("folder", "Open folder", "open folder", self.folder_wanted.emit)
+        entry("reset", "Reset layout", "reset", self.reset_wanted.emit)
+        self.more_menu.addSeparator()
+        entry("kill", "Kill…", "stop", self.kill_wanted.emit)
+        entry("delete", "Delete…", "delete", self.delete_wanted.emit)
+
+    def render(self, summary: RunSummary, model: RunsModel) -> None:
+        """Show what is known of a run now."""
+        methods = model.workspace.methods
+        self._header.set_title(run_title(summary, methods))
+        self.chip.set_run_state(summary.state)
+        line = progress_line(summary, methods)
+        self.facts.setText(_BOLD.sub(r"\1<b>\2</b>", line))
+        self.facts.setToolTip(line)
+        self.progress.setValue(round(1000 * summary.step / summary.steps) if summary.steps else 0)
+        resumes = summary.state != "training" and not model.refusal(summary.run, "resume")
+        self.pause.setProperty("action", "resume" if resumes else "pause")
+        self.pause.setText("Resume" if resumes else "Pause")
+        self.pause.set_icon("resume" if resumes else "pause")
+        self.pause.setEnabled(resumes or not model.refusal(summary.run, "pause"))
+        self.checkpoint.setEnabled(not model.refusal(summary.run, "checkpoint"))
+        self.stop.setEnabled(not model.refusal(summary.run, "stop"))
+        for name in ("continue", "kill", "delete", "evaluate"):
+            reason = model.refusal(summary.run, name)
+            self.entries[name].setEnabled(not reason)
+            self.entries[name].setToolTip(reason)
+        self._suggested = summary.steps
+        level, sentence, button = banner(summary)
+        self.banner.setVisible(bool(sentence))
+        if sentence:
+            self.banner.tell(sentence, level, button)
+
+    def show_failure(self, sentence: str) -> None:
+        """Say in place why something was not done."""
+        self.failure.tell(sentence, "error", "Close")
+        self.failure.show()
+
+    def _ask_continue(self) -> None:
+        self.continue_bar.ask(self._suggested)

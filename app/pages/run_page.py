@@ -1,0 +1,286 @@
+"""The live page of one run: what it does now, what it learnt, and what it looked like before."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QHideEvent, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+from app.context import AppContext
+from app.pages.live_watch import LiveWatch
+from app.pages.run_docks import RunDocks
+from app.pages.run_evaluations import evaluation_rows
+from app.pages.run_facts import ACTIVE, batch_size, deletion_text, record_word, step_seconds, unsaved_steps
+from app.pages.run_header import RunHeader
+from app.pages.run_pictures import RunPictures
+from app.pages.runs_model import RunAction, RunsModel
+from app.viewers.base import Viewer
+from app.widgets.numbers import count
+from app.widgets.panel import Page, Panel
+from engine.protocol.messages import RunSummary, ViewInfo
+
+REFRESH_MS = 300
+DEFAULT_VIEWS = (ViewInfo(name="embedding", kind="embedding", title="Embedding map"),)
+
+
+class RunPage(Page):
+    """Shows one run at a time."""
+
+    back_wanted = Signal()
+
+    def __init__(self, context: AppContext, model: RunsModel, parent: QWidget | None = None) -> None:
+        super().__init__(context.theme, "Run", parent)
+        self.context, self.model = context, model
+        self.run = ""
+        self.bar = RunHeader(context.theme, self.header, self)
+        self.docks = RunDocks(self, context.theme)
+        self.watch = LiveWatch(context.client, self)
+        self.pictures = RunPictures(context, model, self.watch, self.docks, self)
+        self._ask: QMessageBox | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REFRESH_MS)
+        self._timer.timeout.connect(self.refresh)
+        self._connect_bar()
+        self._connect_workspace()
+        self.docks.open_log.clicked.connect(self.open_log)
+        self.docks.loss.plot.mark_clicked.connect(lambda mark: self.docks.events.reveal(mark.text))
+        loss = self.docks.panels["loss"]
+        if isinstance(loss, Panel):
+            loss.export_wanted.connect(lambda: self._export("loss"))
+        for keys, act in (
+            ("P", self._pause_or_resume),
+            ("S", partial(self.control, "checkpoint")),
+            ("Ctrl+Shift+C", self.copy_command),
+            ("Alt+Left", self.back_wanted.emit),
+        ):
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(act)
+
+    def _connect_bar(self) -> None:
+        bar = self.bar
+        bar.back_wanted.connect(self.back_wanted)
+        bar.action_wanted.connect(self.control)
+        bar.duplicate_wanted.connect(self.duplicate)
+        bar.delete_wanted.connect(self.ask_delete)
+        bar.kill_wanted.connect(self.ask_kill)
+        bar.copy_wanted.connect(self.copy_command)
+        bar.log_wanted.connect(self.open_log)
+        bar.folder_wanted.connect(self.open_folder)
+        bar.evaluate_wanted.connect(self.evaluate)
+        bar.continue_wanted.connect(lambda steps: self.model.continue_for(self.run, steps))
+        bar.reset_wanted.connect(self.docks.arrange)
+        bar.views_menu.aboutToShow.connect(self._fill_views_menu)
+        self.model.failed.connect(lambda run, text: bar.show_failure(text) if run in {self.run, ""} else None)
+        self.model.log_arrived.connect(self._show_log)
+
+    def _connect_workspace(self) -> None:
+        workspace = self.context.workspace
+        workspace.run_changed.connect(self._run_changed)
+        workspace.metrics_appended.connect(self._dirty)
+        workspace.events_appended.connect(self._dirty)
+        workspace.history_failed.connect(self._dirty)
+        workspace.methods_changed.connect(self._set_views)
+        workspace.jobs_changed.connect(self._jobs_changed)
+
+    # ── which run ────────────────────────────────────────────────────────────────────────────────
+
+    def open(self, run: str) -> None:
+        """Show a run."""
+        if run != self.run:
+            if self.run and self.docks.infos:
+                self.docks.remember()
+            self.run = run
+            self.bar.failure.hide()
+            self.watch.set_run(run)
+            self.docks.log.clear()
+            self._set_views()
+            self.pictures.open(run)
+        self._run_changed(run)
+        self._jobs_changed()
+        self.refresh()
+
+    @property
+    def summary(self) -> RunSummary | None:
+        """What is known of the run."""
+        return self.model.summary(self.run)
+
+    def _set_views(self) -> None:
+        summary = self.summary
+        if summary is None:
+            return
+        method = self.context.workspace.methods.get(summary.spec.method)
+        if self.docks.set_views(method.views if method else DEFAULT_VIEWS):
+            self.pictures.adopt()
+            for view, viewer in self.docks.viewers.items():
+                panel = self.docks.panels[self.docks.panel_name(view)]
+                if isinstance(panel, Panel):
+                    panel.export_wanted.connect(partial(self._export, view))
+                panel.visibilityChanged.connect(partial(self.watch_if_live, view, viewer))
+            self.docks.explore.clicked.connect(lambda: self.context.go("explore", run=self.run))
+            self.docks.restore()
+            self.pictures.show_newest()
+
+    def watch_if_live(self, view: str, viewer: Viewer, visible: bool) -> None:  # noqa: FBT001
+        """Watch a view while its panel can be seen."""
+        self.pictures.set_visible(view, viewer, visible)
+
+    # ── what changed ─────────────────────────────────────────────────────────────────────────────
+
+    def _run_changed(self, run: str) -> None:
+        summary = self.summary
+        if run != self.run or summary is None:
+            return
+        self.bar.render(summary, self.model)
+        self.pictures.set_running(summary.state in ACTIVE)
+        self.watch.set_active(self.isVisible() and summary.state in ACTIVE)
+        self._dirty(run)
+
+    def _dirty(self, run: str) -> None:
+        if run == self.run and not self._timer.isActive():
+            self._timer.start()
+
+    def refresh(self) -> None:
+        """Bring what has arrived into the panels that can be seen."""
+        summary = self.summary
+        if summary is None or not self.isVisible():
+            return
+        history = self.context.workspace.history(self.run)
+        if self.docks.panels["loss"].isVisible():
+            self.docks.loss.show_history(history, batch=batch_size(summary), saved_step=summary.saved_step)
+        self.docks.quality.show_history(history)
+        words = f"step of {count(batch_size(summary))} {record_word(summary, self.context.workspace.methods)}"
+        self.docks.time.show_times(summary.latest, step_seconds(summary), words)
+        self.docks.events.show_events(history.events)
+
+    def _jobs_changed(self) -> None:
+        columns, rows = evaluation_rows(self.model.jobs(self.run, "evaluate"))
+        self.docks.evaluations.show_rows(columns, rows)
+        self.pictures.jobs_changed(self.model.jobs(self.run, "project"))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Go on watching."""
+        super().showEvent(event)
+        summary = self.summary
+        self.watch.set_active(summary is not None and summary.state in ACTIVE)
+        self.refresh()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Watch nothing while out of sight."""
+        super().hideEvent(event)
+        self.watch.set_active(False)
+        if self.docks.infos:
+            self.docks.remember()
+
+    # ── what is asked ────────────────────────────────────────────────────────────────────────────
+
+    def control(self, action: RunAction) -> None:
+        """Do something to the run, if it is possible now."""
+        if not self.model.refusal(self.run, action):
+            self.model.control(self.run, action)
+
+    def _pause_or_resume(self) -> None:
+        self.bar.pause.click()
+
+    def duplicate(self) -> None:
+        """Open a new run with these settings."""
+        spec = self.model.duplicate(self.run)
+        if spec is not None:
+            self.context.go("methods", spec=spec)
+
+    def evaluate(self, protocol: str) -> None:
+        """Evaluate the newest checkpoint, and show the results panel."""
+        self.model.evaluate(self.run, protocol)
+        self._reveal("evaluations")
+
+    def copy_command(self) -> None:
+        """Put the command line that does this run again on the clipboard."""
+        QGuiApplication.clipboard().setText(self.model.command(self.run))
+        self.context.notices.post("The command line of this run is on the clipboard.", toast=True)
+
+    def open_log(self) -> None:
+        """Show the end of the log."""
+        self._reveal("log")
+        self.docks.log.setPlainText("Reading the log…")
+        self.model.fetch_log(self.run)
+
+    def _show_log(self, run: str, text: str) -> None:
+        if run == self.run:
+            self.docks.log.setPlainText(text or "The log is empty.")
+            bar = self.docks.log.verticalScrollBar()
+            bar.setValue(bar.maximum())
+
+    def _reveal(self, name: str) -> None:
+        self.docks.panels[name].show()
+        self.docks.panels[name].raise_()
+
+    def open_folder(self) -> None:
+        """Open the run's folder, where it is on this computer."""
+        summary = self.summary
+        folder = summary.folder if summary else ""
+        if folder and Path(folder).is_dir():
+            QDesktopServices.openUrl(QUrl.fromLocalFile(folder))
+        else:
+            self.bar.show_failure(f"The folder {folder or 'of this run'} is on the engine's computer, not on this one.")
+
+    def ask_delete(self) -> None:
+        """Ask before the run goes to the bin; the question names what is lost."""
+        summary = self.summary
+        if summary is not None:
+            text = deletion_text(summary, self.context.workspace.methods)
+            self._confirm("Delete run", text, "Delete run and checkpoints", partial(self.model.delete, self.run))
+
+    def ask_kill(self) -> None:
+        """Ask before the process is ended at once; the question names what is lost."""
+        summary = self.summary
+        if summary is None:
+            return
+        lost = unsaved_steps(summary)
+        text = (
+            f"Its process ends at once. {count(lost)} steps since the last checkpoint are lost; Stop would save them."
+        )
+        self._confirm("Kill run", text, f"Lose {count(lost)} steps", partial(self.model.control, self.run, "kill"))
+
+    def _confirm(self, title: str, text: str, button: str, act: object) -> None:
+        box = QMessageBox(QMessageBox.Icon.Warning, title, text, parent=self)
+        keep = box.addButton("Keep", QMessageBox.ButtonRole.RejectRole)
+        lose = box.addButton(button, QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(keep)
+        box.setEscapeButton(keep)
+        lose.clicked.connect(lambda _checked=False: act())  # type: ignore[operator]
+        self._ask = box
+        box.open()
+
+    def _fill_views_menu(self) -> None:
+        menu = self.bar.views_menu
+        menu.clear()
+        for dock in self.docks.panels.values():
+            menu.addAction(dock.toggleViewAction())
+        menu.addSeparator()
+        menu.addAction("Reset layout", self.docks.arrange)
+
+    def _export(self, view: str) -> None:
+        dialog = QFileDialog(self, "Export", f"{self.run}-{view}")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter("Picture and arrays (*.png *.npz)")
+        dialog.fileSelected.connect(lambda path: self.export_to(view, Path(path)))
+        dialog.open()
+
+    def export_to(self, view: str, path: Path) -> None:
+        """Write picture and arrays of a panel, and say where they are."""
+        summary = self.summary
+        folder = summary.folder if summary else self.run
+        viewer = self.docks.loss if view == "loss" else self.docks.viewers[view]
+        reproduce = "" if view == "loss" else f"selfsight inspect {folder} --view {view} --out FOLDER"
+        try:
+            files = viewer.export_to(path, reproduce)
+        except OSError as error:
+            self.bar.show_failure(f"The export of {view} was not written: {error}. Choose another folder.")
+            return
+        if files:
+            names = ", ".join(file.name for file in files)
+            self.context.notices.post(f"Exported {names} to {path.parent}.", "ok")
