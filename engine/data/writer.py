@@ -184,6 +184,8 @@ class DatasetWriter:
         if self.records == 0:
             raise DataError(f"{self.name} has no record; no dataset was written.", "Add data that can be read.")
         final = schema or self.schema
+        for stream, size in self._sizes.items():  # a failed append may have left a piece behind
+            self._files[stream].truncate(size)
         self.commit()
         info = DatasetInfo(
             name=self.name,

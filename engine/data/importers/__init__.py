@@ -1,0 +1,93 @@
+"""From a user's files to a dataset: recognise, plan, read; one file per format family.
+
+Lives here: everything that knows a foreign format.
+Must not live here: torch; anything that trusts what it reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from engine.data.importers.images import ImageImporter
+from engine.data.importers.importer import Importer, Progress
+from engine.data.importers.peeking import Glance, peek
+from engine.data.importers.sources import Listing, list_sources
+from engine.errors import DataError
+from engine.protocol.inspections import Array
+from engine.protocol.messages import ImportOptions, ImportPlan
+from engine.protocol.schema import DatasetInfo
+from engine.workspace import Workspace
+
+__all__ = ["Glance", "Importer", "peek", "plan_import", "run_import"]
+
+_IMPORTERS: tuple[Importer, ...] = (ImageImporter(),)
+
+
+def plan_import(
+    paths: Sequence[str | Path], options: ImportOptions, workspace: Workspace
+) -> tuple[ImportPlan, list[Array]]:
+    """Return what an import of `paths` would do, and preview pictures (3, H, W) uint8; writes nothing.
+
+    Raises:
+        DataError: nothing can be read, a path is missing, or the options contradict the data.
+    """
+    listing = list_sources(paths)
+    importer = _choose(listing, options)
+    name = options.name or suggest_name(paths)
+    out = workspace.dataset_file(name)
+    named = msgspec.structs.replace(options, name=name)
+    plan, previews = importer.plan(listing, named, out)
+    taken = (f"A dataset {name} exists and would be replaced.",) if out.exists() else ()
+    return (
+        msgspec.structs.replace(
+            plan, paths=tuple(str(path) for path in paths), importer=importer.name, warnings=(*taken, *plan.warnings)
+        ),
+        previews,
+    )
+
+
+def run_import(paths: Sequence[str | Path], options: ImportOptions, out: Path, progress: Progress) -> DatasetInfo:
+    """Import `paths` into the dataset file `out`; an interrupted import of the same goes on where it stopped.
+
+    Args:
+        paths: files, folders, archives.
+        options: what the user chose.
+        out: path of the file, ending in .h5; an existing one is replaced once the new one is complete.
+        progress: called with (done, total, unit, current); what it raises ends the import, which can be resumed.
+
+    Raises:
+        DataError: nothing can be read, or the disk lacks the space.
+        DiskFull: there was no space left on the way.
+    """
+    listing = list_sources(paths)
+    return _choose(listing, options).read(listing, options, Path(out), progress)
+
+
+def suggest_name(paths: Sequence[str | Path]) -> str:
+    """Return a dataset name made from what was dropped."""
+    first = Path(paths[0]).expanduser().resolve() if paths else Path("data")
+    stem = (first.parent if len(paths) > 1 and first.is_file() else first).name
+    stem = re.sub(r"(\.tar)?\.[A-Za-z0-9]{1,5}$", "", stem) if first.is_file() else stem
+    stem = re.sub(r"[^\w .+-]+", "-", stem).strip(" .-_+")
+    return stem[:60].rstrip(" .") or "data"
+
+
+def _choose(listing: Listing, options: ImportOptions) -> Importer:
+    counts = {importer: importer.recognise(listing) for importer in _IMPORTERS}
+    if options.kind:
+        named = [importer for importer in _IMPORTERS if importer.kind == options.kind]
+        if not named:
+            known = ", ".join(sorted({importer.kind for importer in _IMPORTERS}))
+            raise DataError(f"Nothing imports {options.kind!r} data.", f"There are: {known}.")
+        return named[0]
+    best = max(counts, key=lambda importer: counts[importer])
+    if counts[best] == 0:
+        raise DataError(
+            f"None of the {len(listing.entries)} files can be imported.",
+            "JPEG, PNG, TIFF, WebP, BMP and GIF images can be, also inside zip and tar archives.",
+        )
+    return best

@@ -1,0 +1,104 @@
+"""What a drop would do, while the mouse still holds it: at most 200 names and first bytes."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import h5py
+
+from engine.data.importers.image_plan import counted
+from engine.data.importers.image_survey import IMAGE_SUFFIXES
+from engine.data.importers.sources import is_archive
+from engine.data.pictures import sniff
+
+_MOST_FILES = 200
+_MOST_NAMES = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a drop would do, in one line, and whether it is refused."""
+
+    text: str
+    accepted: bool
+    target: Literal["import", "run", "settings", "none"] = "import"
+
+
+def peek(paths: Sequence[str | Path]) -> Glance:
+    """Judge what was dropped by names and first bytes of at most 200 files; never raises for what it finds."""
+    roots = [Path(path).expanduser() for path in paths]
+    missing = next((path for path in roots if not path.exists()), None)
+    if not roots or missing is not None:
+        return Glance(f"{missing or 'Nothing'} does not exist.", accepted=False, target="none")
+    if len(roots) == 1 and (special := _special(roots[0])) is not None:
+        return special
+    images = others = archives = 0
+    more = False
+    for path in _files(roots):
+        if images + others + archives >= _MOST_FILES:
+            more = True
+            break
+        if is_archive(path):
+            archives += 1
+        elif path.suffix.lower() in IMAGE_SUFFIXES and _is_picture(path):
+            images += 1
+        else:
+            others += 1
+    parts = [counted(images, "image")] if images else []
+    parts += [counted(archives, "archive")] if archives else []
+    if not parts:
+        return Glance("No image or archive that can be imported.", accepted=False, target="none")
+    ends = [f"{counted(others, 'file')} not loaded"] if others else []
+    text = ("At least " if more else "") + " and ".join(parts)
+    return Glance(", ".join([text, *ends]) + ".", accepted=True)
+
+
+def _special(path: Path) -> Glance | None:
+    if path.is_dir() and (path / "run.yaml").is_file():
+        return Glance(f"The run {path.name}: opens it.", accepted=True, target="run")
+    if path.suffix.lower() in {".yaml", ".yml"} and path.is_file():
+        return Glance(f"Settings of a run: fills in the form from {path.name}.", accepted=True, target="settings")
+    if path.suffix.lower() == ".h5" and path.is_file():
+        if h5py.is_hdf5(path):
+            return Glance(f"{path.name} is an HDF5 file; put datasets into the workspace folder.", accepted=False)
+        return Glance(f"{path.name} is not an HDF5 file.", accepted=False, target="none")
+    return None
+
+
+def _files(roots: Sequence[Path]) -> Iterator[Path]:
+    """Yield files breadth first, at most a few thousand names deep."""
+    waiting: deque[Path] = deque(roots)
+    looked = 0
+    while waiting and looked < _MOST_NAMES:
+        path = waiting.popleft()
+        if not path.is_dir():
+            looked += 1
+            yield path
+            continue
+        try:
+            with os.scandir(path) as children:
+                for child in children:
+                    looked += 1
+                    if looked >= _MOST_NAMES:
+                        break
+                    if child.name.startswith("."):
+                        continue
+                    if child.is_dir(follow_symlinks=False):
+                        waiting.append(Path(child.path))
+                    elif child.is_file():
+                        yield Path(child.path)
+        except OSError:
+            continue  # a folder that cannot be read is named by the plan
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return bool(sniff(file.read(16)))
+    except OSError:
+        return False
