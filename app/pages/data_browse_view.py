@@ -15,11 +15,11 @@ from app.pages.data_model import DataModel
 from app.theme import Theme
 from app.widgets import numbers
 from app.widgets.buttons import Button
+from app.widgets.cell_grid import CellGrid
 from app.widgets.empty import EmptyState
 from app.widgets.label_bar import LabelBar
 from app.widgets.panel import ElidedLabel, label
 from app.widgets.segmented import Segmented
-from app.widgets.thumbnails import ThumbnailGrid
 from engine.protocol.messages import RecordRow
 
 SIZES: Final = {"64 px": 64, "128 px": 128, "List": 27}
@@ -48,7 +48,7 @@ class BrowseView(QWidget):
         self.bar = LabelBar(theme)
         self.balance, self.showing = ElidedLabel("", "small"), label("", "small")
         self.delegate = ThumbnailDelegate(theme, model.tiles.tile, model.tiles.is_missing, model.label_number, self)
-        self.grid = ThumbnailGrid(self.delegate.cell())
+        self.grid = CellGrid(self.delegate.cell())
         self.grid.setItemDelegate(self.delegate)
         self.grid.setModel(model.records)
         self.grid.setAccessibleName("Records")
@@ -76,7 +76,7 @@ class BrowseView(QWidget):
         for widget in (self.splits, self.labels, self.sizes):
             filters.addWidget(widget)
         for combo in (self.splits, self.labels):
-            combo.setMinimumWidth(104)
+            combo.setMinimumWidth(112)
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         counts = QHBoxLayout()
         counts.addWidget(self.balance, 1)

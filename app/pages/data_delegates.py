@@ -17,7 +17,7 @@ from engine.protocol.messages import JobSummary, RecordRow
 
 Index = QModelIndex | QPersistentModelIndex
 ROW_HEIGHT: Final = 50
-GAP: Final = 12
+GAP: Final = 10
 CAPTION: Final = 22
 _LEFT: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

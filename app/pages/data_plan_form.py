@@ -210,6 +210,7 @@ def _share_box(name: str) -> QSpinBox:
     box.setSingleStep(5)
     box.setKeyboardTracking(False)
     box.setFixedWidth(72)
+    box.setAlignment(Qt.AlignmentFlag.AlignRight)
     box.setAccessibleName(f"{name}, percent")
     return box
 

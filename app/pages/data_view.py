@@ -22,7 +22,7 @@ from app.widgets import numbers
 from app.widgets.buttons import Button
 from app.widgets.chips import Chip
 from app.widgets.empty import Banner, EmptyState
-from app.widgets.inspector import InspectorPlacement
+from app.widgets.inspector import CLEAR_STACKS, InspectorPlacement
 from app.widgets.panel import Page, Panel, label
 from engine.protocol.messages import Failure, RecordRow
 from engine.protocol.schema import DatasetInfo
@@ -118,6 +118,7 @@ class DataView(Page):
             [self.list_panel, self.centre, self.inspector], [LIST_PX, 750, INSPECTOR_PX], Qt.Orientation.Horizontal
         )
         self.setAcceptDrops(True)
+        self.setStyleSheet(CLEAR_STACKS)
 
     def _connect(self) -> None:
         model = self.model

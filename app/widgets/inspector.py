@@ -7,6 +7,8 @@ from PySide6.QtWidgets import QDockWidget, QTabWidget
 
 from app.widgets.panel import Page
 
+CLEAR_STACKS = "QStackedWidget { background: transparent; } QTabWidget::tab-bar { left: 12px; }"
+"""Stacks and tabs inside a panel show the panel's own ground."""
 NARROW_PX = 1440 - 76  # a window of 1440 less the rail
 
 

@@ -1,4 +1,4 @@
-"""A grid of pictures that is as fast with a million records as with ten.
+"""A grid of cells, such as thumbnails or cards, that is as fast with a million records as with ten.
 
 Places are computed, never stored: Qt's own icon view lays out every row on each change of width, which takes more
 than a second for a million rows.
@@ -27,14 +27,15 @@ Index = QModelIndex | QPersistentModelIndex
 LARGEST_SCROLL: Final = 1 << 30
 
 
-class ThumbnailGrid(QAbstractItemView):
+class CellGrid(QAbstractItemView):
     """Cells of one size in rows; the delegate of the view paints them. A cell of width 0 is as wide as the view."""
 
     visible_changed = Signal(int, int)  # first and last place that can be seen; -1, -1 = none
 
-    def __init__(self, cell: QSize, parent: QWidget | None = None) -> None:
+    def __init__(self, cell: QSize, *, stretch: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._cell = cell
+        self._stretch = stretch  # cells share what is left of the width
         self._last_visible = (-2, -2)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
@@ -48,12 +49,14 @@ class ThumbnailGrid(QAbstractItemView):
     @property
     def columns(self) -> int:
         """How many cells fit beside one another."""
-        return max(1, self.viewport().width() // self.cell_width)
+        return max(1, self.viewport().width() // self._cell.width()) if self._cell.width() else 1
 
     @property
     def cell_width(self) -> int:
         """Width of a cell, px."""
-        return self._cell.width() or max(1, self.viewport().width())
+        if self._stretch or not self._cell.width():
+            return max(1, self.viewport().width() // self.columns)
+        return self._cell.width()
 
     def set_cell(self, cell: QSize) -> None:
         """Change the size of the cells; the first visible place stays in sight."""

@@ -1,0 +1,263 @@
+"""The inspector of the Methods page: settings with presets, claim, paper, YAML, dry run, and the ways to start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QPlainTextEdit,
+    QSpinBox,
+    QStackedWidget,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.forms import SettingsForm
+from app.pages.data_model import failure_sentence
+from app.pages.methods_about_view import ClaimView, PaperView
+from app.pages.methods_catalogue import venue_text
+from app.pages.methods_dry_run_view import DryRunView
+from app.pages.methods_model import LOOP, MethodsModel, form_values
+from app.theme import Theme
+from app.widgets import numbers
+from app.widgets.buttons import Button
+from app.widgets.empty import Banner, EmptyState, FailedState
+from app.widgets.panel import ElidedLabel, label
+from app.widgets.segmented import Segmented
+
+LARGEST_SEED = 2**31 - 1
+
+
+class SettingsView(QWidget):
+    """One method of a `MethodsModel`."""
+
+    start_wanted = Signal()
+    queue_wanted = Signal()
+    data_wanted = Signal()
+
+    def __init__(self, model: MethodsModel, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.model, self.theme = model, theme
+        self.paper_line = ElidedLabel("", "small", Qt.TextElideMode.ElideRight)
+        self.presets = Segmented(())
+        self.changed_text = label("", "title", "info")
+        self.reset_button = Button(theme, "Reset", icon="reset", kind="quiet")
+        self.form = SettingsForm(theme)
+        self.seed = QSpinBox()
+        self.seed.setRange(0, LARGEST_SEED)
+        self.seed.setAccessibleName("Seed")
+        self.device = QComboBox()
+        self.device.setAccessibleName("Device")
+        self.banner = Banner(theme, "", "warn")
+        self.yaml = QPlainTextEdit()
+        self.yaml.setReadOnly(True)
+        self.yaml.setFont(theme.font("mono"))
+        self.yaml.setAccessibleName("Settings as YAML")
+        self.copy_yaml_button = Button(theme, "Copy", icon="copy", small=True)
+        self.claim, self.paper = ClaimView(), PaperView(theme)
+        self.tabs = QTabWidget()
+        self.dry_run = DryRunView(model.dry_run, theme)
+        self.command_button = Button(theme, "Copy as command", icon="command", tip="Ctrl+Shift+C")
+        self.queue_button = Button(theme, "Add to queue", icon="queue")
+        self.start_button = Button(theme, "Start", icon="start", kind="primary", tip="Ctrl+Enter")
+        self.broken = FailedState(theme, "")
+        self.nothing = EmptyState(theme, "Choose a method to see its settings.", icon="methods")
+        self.stack = QStackedWidget()
+        self._arrange()
+        self._connect()
+        self.refresh_method()
+
+    def _arrange(self) -> None:
+        top = QVBoxLayout()
+        top.setContentsMargins(12, 10, 12, 0)
+        top.setSpacing(8)
+        top.addWidget(self.paper_line)
+        presets = QHBoxLayout()
+        presets.setSpacing(10)
+        presets.addWidget(label("Preset", "small"))
+        presets.addWidget(self.presets)
+        presets.addWidget(self.changed_text, 1)
+        presets.addWidget(self.reset_button)
+        top.addLayout(presets)
+        top.addWidget(self.banner)
+        settings = QWidget()
+        column = QVBoxLayout(settings)
+        column.setContentsMargins(12, 8, 4, 0)
+        column.setSpacing(6)
+        column.addWidget(self.form, 1)
+        last = QHBoxLayout()
+        last.setContentsMargins(0, 0, 8, 4)
+        last.setSpacing(8)
+        last.addWidget(label("Seed", "small"))
+        last.addWidget(self.seed)
+        self.seed.setFixedWidth(110)
+        self.seed.setAlignment(Qt.AlignmentFlag.AlignRight)
+        last.addSpacing(12)
+        last.addWidget(label("Device", "small"))
+        last.addWidget(self.device, 1)
+        column.addLayout(last)
+        yaml_page = QWidget()
+        yaml_column = QVBoxLayout(yaml_page)
+        yaml_column.setContentsMargins(12, 8, 12, 8)
+        yaml_column.addWidget(self.yaml, 1)
+        yaml_column.addWidget(self.copy_yaml_button, 0, Qt.AlignmentFlag.AlignRight)
+        for page, name in ((settings, "Settings"), (self.claim, "Claim"), (self.paper, "Paper"), (yaml_page, "YAML")):
+            self.tabs.addTab(page, name)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(8)
+        buttons.addWidget(self.command_button)
+        buttons.addStretch(1)
+        buttons.addWidget(self.queue_button)
+        buttons.addWidget(self.start_button)
+        bottom = QVBoxLayout()
+        bottom.setContentsMargins(12, 6, 12, 12)
+        bottom.setSpacing(10)
+        bottom.addWidget(self.dry_run)
+        bottom.addLayout(buttons)
+        working = QWidget()
+        whole = QVBoxLayout(working)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(4)
+        whole.addLayout(top)
+        whole.addWidget(self.tabs, 1)
+        whole.addLayout(bottom)
+        self.working = working
+        for page in (self.nothing, working, self.broken):
+            self.stack.addWidget(page)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.stack)
+
+    def _connect(self) -> None:
+        model = self.model
+        model.method_changed.connect(self.refresh_method)
+        model.contents_changed.connect(self.refresh_state)
+        model.checked.connect(self._show_check)
+        self.presets.chosen.connect(model.choose_preset)
+        self.reset_button.clicked.connect(self.reset)
+        self.form.values_changed.connect(self._take)
+        self.seed.valueChanged.connect(lambda _value: self._take())
+        self.device.activated.connect(lambda _place: self._take())
+        self.dry_run.run_wanted.connect(lambda: self._unless_wrong(model.measure))
+        self.start_button.clicked.connect(lambda: self._unless_wrong(self.start_wanted.emit))
+        self.queue_button.clicked.connect(lambda: self._unless_wrong(self.queue_wanted.emit))
+        self.command_button.clicked.connect(self.copy_command)
+        self.copy_yaml_button.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.yaml.toPlainText()))
+        self.banner.action_wanted.connect(self.data_wanted)
+        model.workspace.devices_changed.connect(self._fill_devices)
+        self._fill_devices()
+
+    # ── what the user does ───────────────────────────────────────────────────────────────────────
+
+    def reset(self) -> None:
+        """Go back to the preset."""
+        self.model.prefilled = None
+        self.form.reset()
+
+    def copy_command(self) -> None:
+        """Put the exact command line that starts this run on the clipboard."""
+        QGuiApplication.clipboard().setText(self.model.command)
+
+    def _unless_wrong(self, do: Callable[[], object]) -> None:
+        if self.form.problems:
+            self.tabs.setCurrentIndex(0)
+            self.form.jump_to_first_error()
+        else:
+            do()
+
+    def start(self) -> None:
+        """Start if everything is right, else show what is wrong."""
+        if self.start_button.isEnabled():
+            self.start_button.click()
+
+    def _take(self) -> None:
+        self.model.take_settings(self.form.values(), self.seed.value(), self.device.currentData() or "auto")
+        self.refresh_state()
+
+    # ── what is shown ────────────────────────────────────────────────────────────────────────────
+
+    def refresh_method(self) -> None:
+        """Write another method, or another preset of it."""
+        model, info = self.model, self.model.info
+        if info is None:
+            self.stack.setCurrentWidget(self.nothing)
+            return
+        if info.broken is not None:
+            self.broken.set_failure(
+                f"{info.title or info.id} could not be loaded. {failure_sentence(info.broken)}", info.broken.traceback
+            )
+            self.stack.setCurrentWidget(self.broken)
+            return
+        self.stack.setCurrentWidget(self.working)
+        self.paper_line.setText(f"{info.paper}, {info.authors}, {venue_text(info)}")
+        self.presets.set_choices(model.presets(), model.preset)
+        self.claim.show_method(info)
+        self.paper.show_method(info)
+        blockers = [QSignalBlocker(self.form), QSignalBlocker(self.seed)]
+        self.form.set_fields(model.form_fields(), model.preset_values())
+        if model.prefilled is not None:
+            self.form.set_values(form_values(model.prefilled.config, model.prefilled.training))
+        self.seed.setValue(model.seed)
+        for blocker in blockers:
+            blocker.unblock()
+        self._fill_devices()
+        self._take()
+
+    def refresh_state(self) -> None:
+        """Write what depends on settings, data and check."""
+        model, changed = self.model, len(self.form.changes())
+        origin = f" from {model.prefilled.name}" if model.prefilled is not None else ""
+        self.changed_text.setText(f"{numbers.plural(changed, 'setting')} changed{origin}" if changed else "")
+        self.reset_button.setVisible(changed > 0)
+        refusal = self._refusal()
+        self.banner.setVisible(bool(refusal))
+        self.banner.tell(refusal, "warn", "Choose data" if model.data is None else "")
+        possible = not refusal and not model.starting and model.info is not None
+        for button in (self.start_button, self.queue_button):
+            button.setEnabled(possible)
+        self.start_button.setToolTip(refusal or "Ctrl+Enter")
+        self.dry_run.run_button.setEnabled(not refusal)
+        self.command_button.setEnabled(bool(model.command))
+        self.yaml.setPlainText(model.as_yaml())
+
+    def _refusal(self) -> str:
+        model, entry = self.model, self.model.entry
+        if model.data is None:
+            return "Choose data first: a run needs a dataset."
+        reason = entry.misfit if entry else ""
+        reason = reason or model.misfit
+        if reason:
+            return f"{model.info.title if model.info else 'This method'} {reason}."
+        if model.check_failure is not None:
+            return f"The settings could not be checked. {failure_sentence(model.check_failure)}"
+        return ""
+
+    def _show_check(self) -> None:
+        unplaced = [
+            message
+            for name, message in self.model.problems
+            if not self.form.show_problem(name, message) and not self.form.show_problem(LOOP + name, message)
+        ]
+        self.refresh_state()
+        if unplaced:
+            self.banner.tell(" ".join(unplaced), "error")
+            self.banner.show()
+
+    def tell_failure(self, sentence: str) -> None:
+        """Say why the run was not started."""
+        self.banner.tell(sentence, "error")
+        self.banner.show()
+
+    def _fill_devices(self) -> None:
+        wanted = [("best that is free", "auto")]
+        wanted += [(f"{device.name} ({device.id})", device.id) for device in self.model.workspace.devices]
+        if [self.device.itemData(place) for place in range(self.device.count())] != [data for _, data in wanted]:
+            self.device.clear()
+            for text, data in wanted:
+                self.device.addItem(text, data)
+        self.device.setCurrentIndex(max(0, self.device.findData(self.model.device)))
