@@ -80,7 +80,8 @@ class Children:
             stdin=subprocess.PIPE,  # its end tells the child that we are gone
             stdout=subprocess.DEVNULL,
             stderr=None if log is None else subprocess.DEVNULL,
-            env=os.environ | dict(environment),
+            # sleeping threads: several jobs and a window share the cores (see engine/cli.py)
+            env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | dict(environment),
             start_new_session=_POSIX,
             creationflags=_FLAGS,
         )
