@@ -121,7 +121,7 @@ def pack_user_block(layout: Layout, size: int) -> bytes:
 
 def user_block_size(info: DatasetInfo) -> int:
     """Return a size, a power of two, that surely holds the layout of a dataset described by `info`."""
-    needed = 65536 + len(msgspec.json.encode(info)) + 1024 * len(info.schema.fields)
+    needed = 8192 + len(msgspec.json.encode(info)) + 1024 * len(info.schema.fields)
     return 1 << (needed - 1).bit_length()
 
 

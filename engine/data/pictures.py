@@ -30,7 +30,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GIF87a", "gif"),
     (0, b"GIF89a", "gif"),
 )
-_PILLOW_NAMES = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "GIF")
+_PILLOW_NAMES = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF")
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"})
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _ORIENTATION_TAG = 274
