@@ -23,6 +23,7 @@ class Action:
     icon: str = "next"
     shortcut: str = ""  # portable text: "Ctrl+Enter"
     refusal: Callable[[], str] = _always  # "" = possible, else the reason
+    listed: bool = True  # in the palette
 
 
 class ActionRegistry(QObject):

@@ -133,7 +133,7 @@ class MainWindow(QMainWindow):
         for name, title, keys in PLACES:
             add(Action(f"go.{name}", f"Go to {title}", lambda name=name: self.go(name), "", name, keys))  # type: ignore[misc]
         add(
-            Action("window.palette", "Find anything", self.palette_.open, "", "find", "Ctrl+K"),
+            Action("window.palette", "Find anything", self.palette_.open, "", "find", "Ctrl+K", listed=False),
             Action("window.add", "Add files or folder", lambda: self.go("data", add=True), "Data", "add", "Ctrl+O"),
             Action("window.back", "Back", self.places.back, "", "previous", "Alt+Left"),
             Action("window.next-panel", "Next panel", lambda: self._step_panel(1), "", "next", "F6"),
@@ -147,7 +147,7 @@ class MainWindow(QMainWindow):
             Action("window.dark", "Dark theme", lambda: self.theme.set_mode("dark"), "Settings", "dark"),
             Action("window.system", "Theme as the system", lambda: self.theme.set_mode("system"), "Settings", "system"),
             Action("window.engine", "Start engine again", self.context.client.start, "", "refresh", "", self._answers),
-            Action("window.escape", "Close what lies over the page", self._escape, "", "close", "Esc"),
+            Action("window.escape", "Close what lies over the page", self._escape, "", "close", "Esc", listed=False),
         )
 
     def _bind_shortcuts(self) -> None:

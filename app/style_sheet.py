@@ -166,6 +166,7 @@ QAbstractItemView { background: $surface; border: none; outline: none; color: $t
 QAbstractItemView::item { min-height: 28px; }
 QAbstractItemView::item:hover { background: $hover; }
 QAbstractItemView::item:selected { background: $accent_soft; color: $text; }
+QListWidget::item { padding: 2px 12px; }
 QTableView::item { border-bottom: 1px solid $line; }
 QHeaderView { background: $surface; border: none; }
 QHeaderView::section { background: $surface; color: $text2; border: none; border-bottom: 1px solid $line;

@@ -20,6 +20,7 @@ def collect_entries(context: AppContext) -> list[Entry]:
     entries = [
         Entry("Actions", each.title, each.place, each.icon, each.shortcut, run=each.run, refusal=each.refusal)
         for each in context.actions
+        if each.listed
     ]
     for run in sorted(workspace.runs.values(), key=lambda run: run.started, reverse=True):
         icon, _, word = STATES[run.state]

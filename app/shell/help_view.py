@@ -39,6 +39,8 @@ class HelpView(Page):
         self.list = QListWidget()
         self.list.addItems(list(help_pages().values()))
         self.list.setAccessibleName("Help pages")
+        self.list.setWordWrap(True)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.currentRowChanged.connect(self._open_row)
         self.text = QTextBrowser()
         self.text.setOpenLinks(False)

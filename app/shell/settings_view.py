@@ -65,10 +65,13 @@ class SettingsView(Page):
         row.addWidget(name)
         row.addWidget(widget)
         row.addStretch(1)
-        self._column.addLayout(row)
         text = label(explanation, "qualifier", wrap=True)
         text.setContentsMargins(self.theme.px(126) + 12, 0, 0, 0)
-        self._column.addWidget(text)
+        both = QVBoxLayout()
+        both.setSpacing(2)
+        both.addLayout(row)
+        both.addWidget(text)
+        self._column.addLayout(both)
         return text
 
     def _add_appearance(self) -> None:

@@ -165,6 +165,8 @@ def busiest(devices: tuple[DeviceInfo, ...]) -> DeviceInfo | None:
 
 def what_runs(workspace: WorkspaceModel, page_text: str = "") -> list[str]:
     """Return the parts of the right side: the page's own, an import, live views' cost, running and queued."""
+    if not workspace.connected:
+        return ["What runs now is not known"] if workspace.running() else []
     parts = [page_text] if page_text else []
     parts += [_job_text(job) for job in workspace.active_jobs() if job.state == "running"][:1]
     running, queued = workspace.running(), workspace.queued()

@@ -63,9 +63,8 @@ def interval(mean: float | None, half: float | None) -> tuple[str, str]:
         return number(mean), ""
     if half == 0:
         return number(mean), "± 0"
-    digits = max(0, -math.floor(math.log10(half)))
-    if round(half, digits) >= 10.0 ** (1 - digits) and digits > 0:
-        digits -= 1
+    exponent = math.floor(math.log10(half))
+    digits = max(0, (1 if half < 1.95 * 10.0**exponent else 0) - exponent)
     return number(mean, digits), f"± {number(half, digits)}"
 
 
