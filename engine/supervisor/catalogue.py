@@ -19,6 +19,7 @@ from engine.durable import write_atomic
 from engine.errors import MethodError
 from engine.protocol.messages import PROTOCOL_VERSION, MethodInfo
 from engine.supervisor.background import Background
+from engine.supervisor.children import Children
 
 DESCRIBE_S = 300.0
 ENTRY_POINT_GROUP = "selfsight.methods"
@@ -29,8 +30,8 @@ _decoder = msgspec.json.Decoder(tuple[MethodInfo, ...])
 class Catalogue:
     """Gives the methods to whoever asks, now or when the child is done; one child at a time."""
 
-    def __init__(self, folder: Path, background: Background) -> None:
-        self._folder, self._background = folder, background
+    def __init__(self, folder: Path, background: Background, children: Children) -> None:
+        self._folder, self._background, self._children = folder, background, children
         self._methods: Methods = ()
         self._mark = ""
         self._child: subprocess.Popen[bytes] | None = None
@@ -84,7 +85,9 @@ class Catalogue:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
+            start_new_session=os.name == "posix",
         )
+        self._children.adopt(self._child.pid)
         if self._closed:
             self._child.kill()
         try:
@@ -94,6 +97,8 @@ class Catalogue:
             raise MethodError(
                 f"Describing the methods took longer than {DESCRIBE_S:.0f} s.", "Remove plug-ins one by one."
             ) from error
+        finally:
+            self._children.release(self._child.pid)
         if self._child.returncode != 0:
             tail = said.decode(errors="replace").strip()[-3000:]
             raise MethodError(

@@ -110,6 +110,14 @@ class Children:
         """Return every running child."""
         return list(self._running.values())
 
+    def adopt(self, group: int) -> None:
+        """Have the reaper know of a process group that somebody else started and waits for; from any thread."""
+        self._tell_reaper("+", group)
+
+    def release(self, group: int) -> None:
+        """Have the reaper forget an adopted group that has ended; from any thread."""
+        self._tell_reaper("-", group)
+
     def kill(self, child: Child, why: str) -> None:
         """Kill the child with all of its group, and what left the group."""
         child.killed = why

@@ -41,8 +41,9 @@ class Datasets:
         return found
 
     def _compare(self, found: dict[str, Mark]) -> None:
-        for path in self._marks.keys() - found.keys():
-            self._forget(Path(path).stem)
+        for name, info in list(self.rows.items()):
+            if info.path not in found and not Path(info.path).exists():
+                self._forget(name)
         for path, mark in found.items():
             if self._marks.get(path) != mark:
                 self.describe(path)

@@ -101,8 +101,7 @@ class Jobs:
         elif job in self.live:
             live = self.live[job]
             live.cancelled = time.monotonic()
-            if live.child.identity:
-                self._core.workers.send(live.child.identity, wire.encode(m.WorkerCommand(action="cancel")))
+            self.ready(job)
         elif job not in self.rows:
             raise RunError(f"There is no job {job!r}.", "It may have ended long ago.")
 
@@ -116,6 +115,12 @@ class Jobs:
             child = self._core.children.start(job, record.kind, record.arguments, log=self._log(job), environment={})
             self.live[job] = LiveJob(child=child)
             self._show(msgspec.structs.replace(self.rows[job], state="running"))
+
+    def ready(self, job: str) -> None:
+        """A job's worker is up: tell it if it was cancelled meanwhile."""
+        live = self.live[job]
+        if live.cancelled >= 0 and live.child.identity:
+            self._core.workers.send(live.child.identity, wire.encode(m.WorkerCommand(action="cancel")))
 
     def hear(self, job: str, message: m.Message) -> None:
         """Take what a job's worker says."""

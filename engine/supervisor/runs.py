@@ -19,7 +19,7 @@ from engine.errors import RunError, SelfsightError
 from engine.protocol import messages as m
 from engine.protocol import wire
 from engine.protocol.inspections import Choice
-from engine.runs import RunFolder, list_runs, utc_now
+from engine.runs import RunFolder, extend, list_runs, utc_now
 from engine.supervisor.children import Child, explain_exit
 from engine.supervisor.core import Core
 from engine.supervisor.devices import place_environment
@@ -188,8 +188,7 @@ class Runs:
         def rewrite() -> None:
             folder = self.folder(run)
             total = max(row.steps, row.saved_step) + steps
-            spec = msgspec.structs.replace(folder.spec, training={**folder.spec.training, "steps": total})
-            folder.rewrite(spec)
+            extend(folder, total)
             self._append(run, _state("queued", row.step, f"Queued to go on to step {total}."))
 
         self._core.disk.do(rewrite, lambda _: self._queued(run, then)(), failed)

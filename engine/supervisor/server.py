@@ -80,7 +80,7 @@ class Server:
         self._reader = Librarian(core, "reader", limit_s=120.0)
         self._planner = Librarian(core, "planner", limit_s=600.0)
         self._datasets = Datasets(core, self._reader)
-        self._catalogue = Catalogue(folder, Background("describe", self._mailbox))
+        self._catalogue = Catalogue(folder, Background("describe", self._mailbox), self._children)
         self._device_reader = Devices()
         self._figures = _Figures(self._device_reader.read(), *disk_space(workspace.root))
         rooms = Rooms(
@@ -91,6 +91,7 @@ class Server:
         self._busy = time.monotonic()
         self._stopping_since = -1.0
         self._stop_reason = ""
+        self._has_begun_to_stop = False
         self._next_figures = self._next_scan = 0.0
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────
@@ -132,11 +133,12 @@ class Server:
 
     def _begin_to_stop(self) -> None:
         logger.info("stopping: %s", self._stop_reason)
+        self._has_begun_to_stop = True
         self._jobs.forget_running()
         self._runs.stop_all()
 
     def _is_over(self) -> bool:
-        if self._stopping_since < 0:
+        if not self._has_begun_to_stop:
             return False
         return not self._runs.live or time.monotonic() - self._stopping_since > STOP_S
 
@@ -287,6 +289,8 @@ class Server:
             logger.warning("refused a worker that says it is %s", ready.job[:80])
         elif child.job in self._runs.live:
             self._runs.ready(child.job)
+        elif child.job in self._jobs.live:
+            self._jobs.ready(child.job)
         elif (librarian := self._librarian(child.job)) is not None:
             librarian.ready()
 

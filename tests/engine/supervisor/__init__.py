@@ -1,0 +1,1 @@
+"""The real supervisor process, spoken to over its real socket."""
