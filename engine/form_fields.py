@@ -1,98 +1,113 @@
-"""Settings that most methods have, each declared once with unit, range and explanation.
+"""Settings that most methods have, each declared once, and a short way to declare the others.
 
-    class MAEConfig(Config, frozen=True, kw_only=True):
-        image_px: ImagePx = 64
-
-A method whose explanation differs declares its own.
+class MAEConfig(Config, frozen=True, kw_only=True):
+    image_px: ImagePx = 64
+    mask_share: Annotated[float, setting("Mask share", "How many …", "Views", 0.05, 0.95, "of patches")] = 0.75
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
-_VIEWS = {"group": "Views"}
-_NETWORK = {"group": "Network"}
+Group = Literal["Views", "Network", "Target", "Losses"]
 
-Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+
+def setting(
+    title: str,
+    description: str,
+    group: Group,
+    low: float | None = None,
+    high: float | None = None,
+    unit: str = "",
+    *,
+    advanced: bool = False,
+) -> Meta:
+    """Return the annotation of a setting: what the form shows, and the range that it accepts, ends included."""
+    return Meta(
+        ge=low,
+        le=high,
+        title=title,
+        description=description,
+        extra={"group": group, "unit": unit, "advanced": advanced},
+    )
+
 
 ImagePx = Annotated[
     int,
-    Meta(
-        ge=16,
-        le=512,
-        title="Picture side",
-        description="Pictures are cropped and resized to squares of this side before the network sees them.",
-        extra=_VIEWS | {"unit": "px"},
+    setting(
+        "Picture side",
+        "Pictures are cropped and resized to squares of this side before the network sees them.",
+        "Views", 16, 512, "px",
     ),
-]
+]  # fmt: skip
 CropArea = Annotated[
     tuple[Annotated[float, Meta(ge=0.01, le=1.0)], Annotated[float, Meta(ge=0.01, le=1.0)]],
-    Meta(
-        title="Crop area",
-        description="Smallest and largest share of the picture that a random crop covers.",
-        extra=_VIEWS | {"unit": "of the picture"},
+    setting(
+        "Crop area",
+        "Smallest and largest share of the picture that a random crop covers.",
+        "Views", unit="of the picture",
     ),
-]
+]  # fmt: skip
 FlipChance = Annotated[
     float,
-    Meta(
-        ge=0.0,
-        le=1.0,
-        title="Mirror",
-        description="How often a view is mirrored left to right. 0 where sides matter, as in hearts and digits.",
-        extra=_VIEWS | {"unit": "of views"},
+    setting(
+        "Mirror",
+        "How often a view is mirrored left to right. 0 where sides matter, as in hearts and digits.",
+        "Views", 0.0, 1.0, "of views",
     ),
-]
+]  # fmt: skip
 PatchPx = Annotated[
     int,
-    Meta(
-        ge=2,
-        le=64,
-        title="Patch side",
-        description="Side of the squares the picture is cut into; it must divide the picture side. "
-        "Halving it makes four times as many patches and a step several times slower.",
-        extra=_NETWORK | {"unit": "px"},
+    setting(
+        "Patch side",
+        "Side of the squares the picture is cut into; it must divide the picture side. Halving it makes four times as "
+        "many patches and a step several times slower.",
+        "Network", 2, 64, "px",
     ),
-]
+]  # fmt: skip
 Width = Annotated[
     int,
-    Meta(
-        ge=16,
-        le=2048,
-        title="Encoder width",
-        description="Length of the vector for each patch; a multiple of the number of heads and of 4.",
-        extra=_NETWORK | {"unit": "channels"},
+    setting(
+        "Encoder width",
+        "Length of the vector for each patch; a multiple of the number of heads and of 4.",
+        "Network", 16, 2048, "channels",
     ),
-]
+]  # fmt: skip
 Depth = Annotated[
     int,
-    Meta(
-        ge=1,
-        le=48,
-        title="Encoder depth",
-        description="Transformer blocks of the encoder, one after another.",
-        extra=_NETWORK | {"unit": "blocks"},
-    ),
+    setting("Encoder depth", "Transformer blocks of the encoder, one after another.", "Network", 1, 48, "blocks"),
 ]
 Heads = Annotated[
     int,
-    Meta(
-        ge=1,
-        le=32,
-        title="Heads",
-        description="Attention heads of each block of the encoder; they must divide its width.",
-        extra=_NETWORK | {"unit": "heads"},
+    setting(
+        "Heads",
+        "Attention heads of each block of the encoder; they must divide its width.",
+        "Network", 1, 32, "heads",
     ),
-]
+]  # fmt: skip
 DropPath = Annotated[
     float,
-    Meta(
-        ge=0.0,
-        le=0.9,
-        title="Drop path",
-        description="How often the last block is skipped for a record in training; earlier ones linearly less.",
-        extra=_NETWORK | {"unit": "of records", "advanced": True},
+    setting(
+        "Drop path",
+        "How often the last block is skipped for a record in training; earlier ones linearly less.",
+        "Network", 0.0, 0.9, "of records", advanced=True,
     ),
-]
+]  # fmt: skip
+PooledFrom = Annotated[
+    Literal["mean", "class"],
+    setting(
+        "Features from",
+        "The vector of a picture: the mean of its patch tokens, or its class token.",
+        "Network", advanced=True,
+    ),
+]  # fmt: skip
+Temperature = Annotated[
+    float,
+    setting(
+        "Temperature",
+        "Divides similarities before the softmax; smaller makes the loss care about the hardest cases only.",
+        "Losses", 0.01, 2.0,
+    ),
+]  # fmt: skip

@@ -1,44 +1,58 @@
-"""Reconstructions as data: input, mask, output and error of masked pictures, in the units of the screen."""
+"""Reconstructions as data: input, mask, output and error of pictures, in the units of the screen."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from engine.data.batch import Batch
-from engine.inspections.generic import as_picture, picture_key
+from engine.inspections.generic import as_picture
 from engine.protocol.inspections import Reconstruction
-from engine.views.pixels import denormalise
 
 BEST_PSNR_DB = 99.0
 
 
 def make_reconstruction(
-    batch: Batch, image: Tensor, output: Tensor, mask: Tensor, grid: tuple[int, int], *, title: str, note: str
+    *,
+    view: str,
+    title: str,
+    note: str,
+    records: Tensor,
+    truth: Tensor,
+    output: Tensor,
+    mask: Tensor,
+    grid: tuple[int, ...],
+    pastes_visible: bool = True,
 ) -> Reconstruction:
-    """Return a reconstruction whose visible patches are pasted in.
+    """Return a reconstruction, by default with the visible patches pasted in.
 
-    `image` and `output` (B, C, H, W) are normalised as the network sees them, `mask` (B, N) bool with 1 = masked.
-    The error is the absolute difference of values in 0…1, the PSNR that of the masked part.
+    Args:
+        view: name of the view.
+        title: of the view.
+        note: what the reader must know.
+        records: (B,) record numbers.
+        truth: (B, C, H, W), values 0…1; what leaves that range is clipped.
+        output: the same, as the network paints it.
+        mask: (B, N) bool, 1 = hidden from the encoder.
+        grid: rows and columns of patches, N in all.
+        pastes_visible: whether error and PSNR are those of the hidden part alone; otherwise of the whole output.
     """
-    _, spec = picture_key(batch)
-    truth, guess = (denormalise(value.float(), spec).clamp(0, 1) for value in (image, output))
-    size = (truth.shape[-2] // grid[0], truth.shape[-1] // grid[1])
-    hidden = mask.view(-1, 1, *grid).repeat_interleave(size[0], dim=2).repeat_interleave(size[1], dim=3)
-    guess = torch.where(hidden, guess, truth)
-    difference = guess - truth
-    weight = hidden.expand_as(difference).float()
-    squared = (difference.square() * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3)).clamp_min(1)
-    psnr = (-10 * squared.clamp_min(1e-12).log10()).clamp(max=BEST_PSNR_DB)
+    truth, output = truth.float().clamp(0, 1), output.float().clamp(0, 1)
+    rows, columns = truth.shape[-2] // grid[0], truth.shape[-1] // grid[1]
+    hidden = mask.view(-1, 1, *grid).repeat_interleave(rows, dim=2).repeat_interleave(columns, dim=3)
+    painted = hidden if pastes_visible else torch.ones_like(hidden)
+    output = torch.where(painted, output, truth)
+    difference = output - truth
+    count = painted.expand_as(difference).sum(dim=(1, 2, 3)).clamp_min(1)
+    psnr = -10 * (difference.square().sum(dim=(1, 2, 3)) / count).clamp_min(1e-12).log10()
     return Reconstruction(
-        view="reconstruction",
+        view=view,
         title=title,
         step=0,
-        note=f"{note} Average squared error behind the PSNR: masked part only.",
-        records=batch.index.cpu().numpy(),
+        note=note,
+        records=records.cpu().numpy(),
         input=as_picture(truth),
         mask=mask.view(-1, *grid).cpu().numpy(),
-        output=as_picture(guess),
+        output=as_picture(output),
         error=difference.abs().mean(dim=1).cpu().numpy(),
-        psnr_db=psnr.cpu().numpy(),
+        psnr_db=psnr.clamp(max=BEST_PSNR_DB).cpu().numpy(),
     )
