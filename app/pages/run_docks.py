@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from PySide6.QtCore import QSettings, Qt
+from PySide6.QtCore import QCoreApplication, QSettings, Qt, QTimer
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDockWidget, QMainWindow, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QComboBox, QDockWidget, QMainWindow, QPlainTextEdit, QWidget
 
-from app.theme import Theme
+from app.pages.run_pictures import MAP_KIND
+from app.theme import Theme, set_state
 from app.viewers import make_viewer
 from app.viewers.base import Viewer
+from app.viewers.embedding import EmbeddingViewer
 from app.viewers.events import EventsTable
 from app.viewers.loss_chart import LossChart
 from app.viewers.quality import QualityStrip
+from app.viewers.scrubber import Scrubber
 from app.viewers.step_time import StepTime
 from app.viewers.text_table import TextTableModel, make_table
 from app.widgets.buttons import Button
@@ -22,7 +25,6 @@ from engine.protocol.messages import ViewInfo
 
 AREA = Qt.DockWidgetArea.LeftDockWidgetArea
 ACROSS, DOWN = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
-MAP_KIND = "embedding"
 LAYOUT_VERSION = 1
 
 
@@ -41,6 +43,7 @@ class RunDocks:
 
     def __init__(self, page: QMainWindow, theme: Theme) -> None:
         self._page, self._theme = page, theme
+        self._unsized: tuple[list[QDockWidget], list[QDockWidget]] | None = None
         self.viewers: dict[str, Viewer] = {}
         self.infos: dict[str, ViewInfo] = {}
         self.panels: dict[str, QDockWidget] = {}
@@ -74,6 +77,8 @@ class RunDocks:
         panel.setObjectName(f"run-{name}")
         panel.set_body(body)
         for control in controls:
+            if isinstance(control, QComboBox):
+                set_state(control, height="small")
             panel.add_control(control)
         if exports:
             panel.add_export()
@@ -84,6 +89,14 @@ class RunDocks:
     def panel_name(view: str) -> str:
         """Return the name of a view's panel."""
         return f"view-{view}"
+
+    def scrubbers(self) -> list[Scrubber]:
+        """Return the lines of steps: those of the maps."""
+        return [viewer.scrubber for viewer in self.viewers.values() if isinstance(viewer, EmbeddingViewer)]
+
+    def is_in_sight(self, view: str) -> bool:
+        """Return whether a view's panel can be seen."""
+        return self.panels[self.panel_name(view)].isVisible()
 
     def set_views(self, infos: Iterable[ViewInfo]) -> bool:
         """Make a panel for every view; return whether anything changed."""
@@ -147,10 +160,15 @@ class RunDocks:
         closed = {"log", "evaluations", *(self.panel_name(view) for view in others)}
         for name, dock in panels.items():
             dock.setVisible(name not in closed)
-        self._size(left, right)
+        self._unsized = (left, right)
+        QTimer.singleShot(0, page, self.settle)
 
-    def _size(self, left: list[QDockWidget], right: list[QDockWidget]) -> None:
+    def settle(self) -> None:
+        """Give the panels their first sizes, once the page has one itself."""
         page, panels = self._page, self.panels
+        if self._unsized is None or not page.isVisible():
+            return
+        (left, right), self._unsized = self._unsized, None
         column = [*left, panels["quality"], panels["time"]]
         heights = ([368, 232] if len(left) > 1 else [600]) + [90, 146]
         page.resizeDocks(column, heights, DOWN)
@@ -168,11 +186,17 @@ class RunDocks:
 
     def remember(self) -> None:
         """Keep the layout for the next time."""
+        if not QCoreApplication.organizationName():
+            return  # a program without a name has no settings to keep this in
         QSettings().setValue(self._key(), self._page.saveState(LAYOUT_VERSION))
 
     def restore(self) -> None:
         """Lay out as it was left, or as at first."""
         self.arrange()
-        state = QSettings().value(self._key())
-        if state is not None and not self._page.restoreState(state, LAYOUT_VERSION):
+        state = QSettings().value(self._key()) if QCoreApplication.organizationName() else None
+        if state is None:
+            return
+        if self._page.restoreState(state, LAYOUT_VERSION):
+            self._unsized = None
+        else:
             self.arrange()

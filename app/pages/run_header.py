@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QProgressBar, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QAction, QResizeEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QProgressBar, QSpinBox, QVBoxLayout, QWidget
 
 from app.pages.run_facts import banner, progress_line, run_title
 from app.pages.runs_model import PROTOCOLS, RunsModel
@@ -17,7 +17,7 @@ from app.widgets.empty import Banner
 from app.widgets.panel import PageHeader, label
 from engine.protocol.messages import RunSummary
 
-_BOLD = re.compile(r"^(step )(\S+)")
+_BOLD = re.compile(r"^(step )(.+?)(?= of )")
 
 
 class ContinueBar(QFrame):
@@ -57,6 +57,51 @@ class ContinueBar(QFrame):
         self.accepted.emit(self.steps.value())
 
 
+class FactsLabel(QLabel):
+    """Facts in one line; where there is no room for all, the last ones give way and come on hover."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("role", "small")
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self._parts: list[str] = []
+
+    @property
+    def line(self) -> str:
+        """All facts as plain text."""
+        return " · ".join(self._parts)
+
+    def show_line(self, line: str) -> None:
+        """Show facts joined by dots."""
+        if line != self.line:
+            self._parts = line.split(" · ")
+            self.updateGeometry()
+            self._write()
+
+    def sizeHint(self) -> QSize:
+        """Return the size of the whole line."""
+        return QSize(self.fontMetrics().horizontalAdvance(self.line) + 12, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the width of the first fact."""
+        first = self._parts[0] if self._parts else ""
+        return QSize(self.fontMetrics().horizontalAdvance(first) + 12, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show as many facts as there is room for."""
+        super().resizeEvent(event)
+        self._write()
+
+    def _write(self) -> None:
+        parts = list(self._parts)
+        while len(parts) > 1 and self.fontMetrics().horizontalAdvance(" · ".join(parts)) + 8 > self.width():
+            parts.pop()
+        shown = " · ".join(parts)
+        self.setText(_BOLD.sub(r"\1<b>\2</b>", shown))
+        self.setToolTip(self.line if shown != self.line else "")
+        self.setAccessibleName(self.line)
+
+
 class RunHeader(QWidget):
     """Fills a `PageHeader` for one run. Says what was asked; it does nothing itself."""
 
@@ -76,9 +121,8 @@ class RunHeader(QWidget):
         super().__init__(parent)
         self._theme, self._header = theme, header
         self.chip = StateChip(theme)
-        self.facts = label("", "small")
-        self.facts.setTextFormat(Qt.TextFormat.RichText)
-        self.back = Button(theme, "Runs", icon="previous", kind="quiet", tip="All runs (Alt+Left)")
+        self.facts = FactsLabel()
+        self.back = Button(theme, "Runs", icon="previous", kind="quiet", tip="All runs")
         self.back.clicked.connect(self.back_wanted)
         self.pause = Button(theme, "Pause", icon="pause", tip="P")
         self.pause.clicked.connect(lambda: self.action_wanted.emit(str(self.pause.property("action"))))
@@ -150,9 +194,7 @@ class RunHeader(QWidget):
         methods = model.workspace.methods
         self._header.set_title(run_title(summary, methods))
         self.chip.set_run_state(summary.state)
-        line = progress_line(summary, methods)
-        self.facts.setText(_BOLD.sub(r"\1<b>\2</b>", line))
-        self.facts.setToolTip(line)
+        self.facts.show_line(progress_line(summary, methods))
         self.progress.setValue(round(1000 * summary.step / summary.steps) if summary.steps else 0)
         resumes = summary.state != "training" and not model.refusal(summary.run, "resume")
         self.pause.setProperty("action", "resume" if resumes else "pause")

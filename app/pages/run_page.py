@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QHideEvent, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtCore import QTimer, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QHideEvent, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from app.context import AppContext
@@ -51,15 +51,6 @@ class RunPage(Page):
         loss = self.docks.panels["loss"]
         if isinstance(loss, Panel):
             loss.export_wanted.connect(lambda: self._export("loss"))
-        for keys, act in (
-            ("P", self._pause_or_resume),
-            ("S", partial(self.control, "checkpoint")),
-            ("Ctrl+Shift+C", self.copy_command),
-            ("Alt+Left", self.back_wanted.emit),
-        ):
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(act)
 
     def _connect_bar(self) -> None:
         bar = self.bar
@@ -165,6 +156,7 @@ class RunPage(Page):
     def showEvent(self, event: QShowEvent) -> None:
         """Go on watching."""
         super().showEvent(event)
+        QTimer.singleShot(0, self, self.docks.settle)
         summary = self.summary
         self.watch.set_active(summary is not None and summary.state in ACTIVE)
         self.refresh()
@@ -183,7 +175,8 @@ class RunPage(Page):
         if not self.model.refusal(self.run, action):
             self.model.control(self.run, action)
 
-    def _pause_or_resume(self) -> None:
+    def pause_or_resume(self) -> None:
+        """Pause a run that trains, go on with one that does not."""
         self.bar.pause.click()
 
     def duplicate(self) -> None:

@@ -4,33 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 from PySide6.QtCore import QObject
 
 from app.context import AppContext
 from app.pages.live_watch import LiveWatch
-from app.pages.run_docks import MAP_KIND, RunDocks
 from app.pages.runs_model import RunsModel
 from app.viewers.base import Viewer, step_text
 from app.viewers.embedding import EmbeddingViewer
 from app.viewers.painting import rgb_image
+from app.viewers.scrubber import Scrubber
 from app.viewers.stored import StoredHistory
 from engine.protocol.inspections import Array, Choice, Inspection, Reconstruction
-from engine.protocol.messages import JobSummary
+from engine.protocol.messages import JobSummary, ViewInfo
 
 THUMBNAIL_PX = 64
+MAP_KIND = "embedding"
 WAITS = "The first picture comes within the first steps."
 NOTHING = "Nothing of this view was stored. It is computed while a run trains and this panel is open."
 NOT_TRAINING = "only what was stored can be shown: the run is not training"
+
+
+class ViewPanels(Protocol):
+    """Where the viewers are: panels on the live page, tabs in Explore."""
+
+    viewers: dict[str, Viewer]
+    infos: dict[str, ViewInfo]
+
+    def scrubbers(self) -> list[Scrubber]:
+        """Return the lines of steps that drive the views."""
+        ...
+
+    def is_in_sight(self, view: str) -> bool:
+        """Return whether a view can be seen."""
+        ...
 
 
 class RunPictures(QObject):
     """Decides for every view which inspection is shown; asks for it; hands it over."""
 
     def __init__(
-        self, context: AppContext, model: RunsModel, watch: LiveWatch, docks: RunDocks, parent: QObject | None = None
+        self, context: AppContext, model: RunsModel, watch: LiveWatch, docks: ViewPanels, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._context, self._model, self._watch, self._docks = context, model, watch, docks
@@ -60,12 +76,11 @@ class RunPictures(QObject):
         for view, viewer in self._docks.viewers.items():
             viewer.show_message(WAITS if self._is_running else "Reading what was stored…")
             self._watch.set_choice(view, viewer.choice)
-            visible = self._docks.panels[self._docks.panel_name(view)].isVisible()
-            self.set_visible(view, viewer, visible)
+            self.set_visible(view, viewer, self._docks.is_in_sight(view))
         self._map_view = next(iter(self._maps()), "")
-        for scrubber in self._scrubbers():
-            scrubber.set_steps([])
+        for scrubber in self._docks.scrubbers():
             scrubber.is_live = True
+            scrubber.set_steps([])
         self.stored.refresh()
 
     def adopt(self) -> None:
@@ -75,15 +90,15 @@ class RunPictures(QObject):
             viewer.pictures_wanted.connect(partial(self._fetch_pictures, viewer))
             viewer.show_message(WAITS if self._is_running else NOTHING)
             if isinstance(viewer, EmbeddingViewer):
+                viewer.projection_chosen.connect(partial(self._choose_projection, view))
                 viewer.scrubber.step_chosen.connect(self.show_step)
                 viewer.scrubber.live_chosen.connect(self.show_newest)
-                viewer.projection_chosen.connect(partial(self._choose_projection, view))
         self._map_view = next(iter(self._maps()), "")
 
     def set_running(self, running: bool) -> None:  # noqa: FBT001
         """Say whether the run goes on."""
         self._is_running = running
-        for scrubber in self._scrubbers():
+        for scrubber in self._docks.scrubbers():
             scrubber.set_can_be_live(running)
 
     def set_visible(self, view: str, viewer: Viewer, visible: bool) -> None:  # noqa: FBT001
@@ -97,13 +112,10 @@ class RunPictures(QObject):
     def _maps(self) -> list[str]:
         return [view for view, info in self._docks.infos.items() if info.kind == MAP_KIND]
 
-    def _scrubbers(self) -> list:  # type: ignore[type-arg]
-        return [viewer.scrubber for viewer in self._docks.viewers.values() if isinstance(viewer, EmbeddingViewer)]
-
     @property
     def is_live(self) -> bool:
         """Whether the newest is shown."""
-        return all(scrubber.is_live for scrubber in self._scrubbers())
+        return all(scrubber.is_live for scrubber in self._docks.scrubbers())
 
     def _source(self, view: str) -> str:
         """Return the stored view that a panel shows: a map may show another projection."""
@@ -142,7 +154,7 @@ class RunPictures(QObject):
 
     def _listed(self) -> None:
         assert self.stored is not None
-        for scrubber in self._scrubbers():
+        for scrubber in self._docks.scrubbers():
             scrubber.set_steps(self.stored.steps(self._map_view))
         if self.is_live:
             self.show_newest()
@@ -184,7 +196,7 @@ class RunPictures(QObject):
         viewer = self._docks.viewers[view]
         if self._is_running:
             if not self.is_live:
-                for scrubber in self._scrubbers():
+                for scrubber in self._docks.scrubbers():
                     scrubber.go_live()
         elif not isinstance(viewer.inspection, Reconstruction):
             viewer.show_waiting(NOT_TRAINING)
@@ -197,7 +209,8 @@ class RunPictures(QObject):
             self._projecting = True
             self._model.project(self._run, projection)
             viewer.show_waiting(f"{projection} is computed as a job…")
-        viewer.scrubber.set_steps(self.stored.steps(self._map_view))
+        for scrubber in self._docks.scrubbers():
+            scrubber.set_steps(self.stored.steps(self._map_view))
         self._show_at(view, 2**62)
 
     def jobs_changed(self, jobs: Sequence[JobSummary]) -> None:

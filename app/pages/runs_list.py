@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, Qt, Signal
-from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLineEdit, QStackedWidget, QTableView, QWidget
 
 from app.context import AppContext
@@ -62,9 +61,6 @@ class RunsList(Page):
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, panel)
         self.filter.textChanged.connect(self.model.set_filter)
         self.model.modelReset.connect(self.render_state)
-        find = QShortcut(QKeySequence.StandardKey.Find, self)
-        find.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        find.activated.connect(self.filter.setFocus)
         context.workspace.connection_changed.connect(self.render_state)
         self.render_state()
 

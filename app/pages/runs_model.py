@@ -47,6 +47,7 @@ class RunsModel(QObject):
         allowed = {
             "pause": state == "training",
             "resume": state == "paused" or state in RESUMABLE,
+            "pause or resume": state in {"training", "paused"} or state in RESUMABLE,
             "stop": state in {"queued", "starting", "training", "paused"},
             "checkpoint": state in {"training", "paused"},
             "kill": state in ACTIVE,

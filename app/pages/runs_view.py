@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QStackedWidget, QWidget
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QStackedWidget, QToolBar, QWidget
 
 from app.actions import Action
 from app.context import AppContext
 from app.pages.run_page import RunPage
 from app.pages.runs_list import RunsList
 from app.pages.runs_model import RunsModel
-from app.widgets.panel import Panel
+from app.widgets.panel import Page
 
 PLACE = "Runs"
 
 
-class RunsView(QStackedWidget):
-    """`show_item(run=…)` opens a run; without a run it shows the list."""
-
-    title = "Runs"
+class RunsView(Page):
+    """`show_item(run=…)` opens a run; without a run it keeps what is shown. List and live page bring their own bars."""
 
     def __init__(self, context: AppContext, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(context.theme, PLACE, parent)
         self.context = context
+        self.header.hide()
+        for margin in self.findChildren(QToolBar):
+            margin.hide()
         self.model = RunsModel(context.client, context.workspace, self)
         self.list = RunsList(context)
         self.page = RunPage(context, self.model)
-        self.addWidget(self.list)
-        self.addWidget(self.page)
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.list)
+        self.stack.addWidget(self.page)
+        self.setCentralWidget(self.stack)
         self.list.run_opened.connect(self.open_run)
         self.page.back_wanted.connect(self.show_list)
         context.workspace.runs_changed.connect(self._runs_changed)
-        self._add_actions()
+        # the window gives an action's keys to its page, which it knows only after this constructor
+        QTimer.singleShot(0, self, self._add_actions)
 
     def show_item(self, run: str | None = None) -> None:
         """Open a run; None keeps what is shown."""
@@ -40,17 +45,12 @@ class RunsView(QStackedWidget):
     def open_run(self, run: str) -> None:
         """Show the live page of a run, as soon as it is known."""
         self.page.open(run)
-        self.setCurrentWidget(self.page)
+        self.stack.setCurrentWidget(self.page)
 
     def show_list(self) -> None:
         """Show all runs."""
-        self.setCurrentWidget(self.list)
+        self.stack.setCurrentWidget(self.list)
         self.list.table.setFocus()
-
-    def panels(self) -> list[Panel]:
-        """Return the panels in sight, for moving between them by keyboard."""
-        shown = self.currentWidget()
-        return shown.panels() if isinstance(shown, RunPage | RunsList) else []
 
     def _runs_changed(self) -> None:
         run = self.page.run
@@ -64,7 +64,7 @@ class RunsView(QStackedWidget):
             self.page.open(run)
 
     def _refusal(self, action: str) -> str:
-        if self.currentWidget() is not self.page:
+        if self.stack.currentWidget() is not self.page:
             return "Open a run first."
         return self.model.refusal(self.page.run, action)
 
@@ -76,8 +76,7 @@ class RunsView(QStackedWidget):
 
         entries = (
             ("runs.list", "Show all runs", self.show_list, "list", "", ""),
-            ("runs.pause", "Pause run", lambda: page.control("pause"), "pause", "P", "pause"),
-            ("runs.resume", "Resume run", lambda: page.control("resume"), "resume", "P", "resume"),
+            ("runs.pause", "Pause or resume run", page.pause_or_resume, "pause", "P", "pause or resume"),
             (
                 "runs.checkpoint",
                 "Save checkpoint now",

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QComboBox, QWidget
 
 from app.theme import Theme
 from app.viewers import painting
-from app.viewers.base import PADDING_PX, Canvas, Viewer, draw_text
+from app.viewers.base import PADDING_PX, Canvas, Viewer, compact, draw_text
 from app.widgets.numbers import count
 from engine.protocol.inspections import Attention
 
@@ -250,7 +250,11 @@ class AttentionViewer(Viewer):
             facts.append(("mean distance", f"{painting.mean_distance(weights, cell, cell_px):.0f} px"))
         painter.setFont(self.theme.font("small"))
         y = place.top()
+        line = QFontMetricsF(painter.font()).lineSpacing()
+        foot = area.bottom() - 2 * PADDING_PX - line
         for name, value in facts:
+            if y + 2 * line > foot:
+                break
             for text, token in ((name, "text2"), (value, "text")):
                 y += draw_text(painter, QRectF(place.left(), y, width, 20), text, self.theme.color(token)) + 1
             y += 6
@@ -339,4 +343,5 @@ def _fill(box: QComboBox, entries: list[tuple[str, int]], current: int) -> None:
         box.clear()
         for text, value in entries:
             box.addItem(text, value)
+        compact(box, max(5, min(9, max(len(text) for text, _ in entries) - 4)))
     box.setCurrentIndex(box.findData(current))

@@ -18,7 +18,7 @@ from PySide6.QtGui import (
     QPen,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QLabel, QSizePolicy, QStackedLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QLabel, QSizePolicy, QStackedLayout, QWidget
 
 from app.theme import Theme, set_state
 from app.widgets.numbers import count
@@ -258,3 +258,11 @@ def draw_text(
     line = QRectF(box.left(), box.top(), box.width(), metrics.lineSpacing())
     painter.drawText(line, align | Qt.AlignmentFlag.AlignVCenter, shown)
     return float(metrics.lineSpacing())
+
+
+def compact(box: QComboBox, characters: int) -> None:
+    """Let a list in a header be narrow; its popup still shows whole entries."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(characters)
+    widest = max((box.fontMetrics().horizontalAdvance(box.itemText(row)) for row in range(box.count())), default=0)
+    box.view().setMinimumWidth(widest + 40)

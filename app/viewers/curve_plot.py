@@ -236,7 +236,7 @@ class CurvePlot(QWidget):
             return item
         item = pg.InfiniteLine(pos=mark.x, angle=90, pen=pg.mkPen(theme.color("warn"), width=1.5))
         item.setSpan(0.0, 0.02)
-        item.addMarker("^", position=0.02, size=9)
+        item.addMarker("^", position=0.03, size=8)
         return item
 
     # ── legend and pointer ───────────────────────────────────────────────────────────────────────

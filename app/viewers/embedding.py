@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.theme import Theme
 from app.viewers import points as layer
-from app.viewers.base import Canvas, Viewer, draw_text
+from app.viewers.base import Canvas, Viewer, compact, draw_text, step_text
 from app.viewers.scrubber import Scrubber
 from app.widgets.numbers import count
 from engine.protocol.inspections import Array, Embedding
@@ -47,6 +47,7 @@ class EmbeddingViewer(Viewer):
         self._colours.setAccessibleName("Colour by")
         for text, value in (("Colour: label", "label"), ("Colour: record", "record"), ("Colour: none", "none")):
             self._colours.addItem(text, value)
+        compact(self.projections, 6)
         self._colours.activated.connect(self._regroup)
         self.scrubber = Scrubber(theme)
         self.canvas = Canvas(self._paint, QSize(180, 110))
@@ -81,8 +82,15 @@ class EmbeddingViewer(Viewer):
         shown = self.inspection
         if not isinstance(shown, Embedding):
             return ""
-        text = f"{shown.projection}, showing {count(len(shown.records))} of {count(shown.total)}, {shown.chosen}"
-        if shown.projection == "PCA" and len(shown.explained) >= 2:
+        return f"showing {count(len(shown.records))} of {count(shown.total)}, {shown.chosen}"
+
+    def sentence(self) -> str:
+        """Return what is shown as one sentence, with the variance that a PCA explains."""
+        shown = self.inspection
+        if not isinstance(shown, Embedding):
+            return ""
+        text = f"{shown.projection} map of {step_text(shown.step)}, {self.qualifier()}"
+        if len(shown.explained) >= 2:
             text += f", {sum(shown.explained[:2]) * 100:.0f} % of the variance"
         return text
 
@@ -191,7 +199,9 @@ class EmbeddingViewer(Viewer):
             path = QPainterPath()
             path.addText(QPointF(box.left(), box.top() + metrics.ascent()), painter.font(), group.name)
             halo = theme.color("sunken" if theme.dark else "surface")
-            painter.strokePath(path, QPen(halo, 3.0, join=Qt.PenJoinStyle.RoundJoin))
+            pen = QPen(halo, 3.0)
+            pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+            painter.strokePath(path, pen)
             painter.fillPath(path, theme.color("text"))
 
     def _paint_card(self, painter: QPainter, area: QRectF) -> None:

@@ -72,6 +72,8 @@ class EventsModel(QAbstractTableModel):
             token = event.level if event.level in {"warn", "error"} else "text2"
             name = event.level if event.level in {"warn", "error"} else _ICONS.get(event.kind, "info")
             return self._theme.icon(name, token)
+        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() == 0:
+            return int(Qt.AlignmentFlag.AlignCenter)
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0:
             return self._theme.color("text2")
         return None

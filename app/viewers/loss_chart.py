@@ -8,6 +8,7 @@ import numpy as np
 from PySide6.QtWidgets import QComboBox, QStackedLayout, QWidget
 
 from app.theme import Theme
+from app.viewers.base import compact
 from app.viewers.curve_plot import CurvePlot, Mark, empty_note
 from app.viewers.curves import Series, newest_pass
 from app.widgets.numbers import count
@@ -38,6 +39,9 @@ class LossChart(QWidget):
         for box, name in ((self.smoothing, "Smoothing"), (self.scale, "Scale"), (self.axis, "Horizontal axis")):
             box.setAccessibleName(name)
             box.currentIndexChanged.connect(self.refresh)
+        compact(self.smoothing, 13)
+        compact(self.scale, 4)
+        compact(self.axis, 6)
         self._empty = empty_note("No loss yet. The first values come after the first steps.")
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty)

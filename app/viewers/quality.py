@@ -166,6 +166,7 @@ class QualityStrip(QWidget):
             row.addWidget(card)
         row.addWidget(self.more)
         self.setMinimumHeight(86)
+        self.setMaximumHeight(104)
 
     def show_history(self, history: RunHistoryModel) -> None:
         """Show what a run measured last."""
