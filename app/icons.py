@@ -6,10 +6,13 @@ looked up as a picture's own name ("clock"), for states that are named by their 
 
 from __future__ import annotations
 
-from typing import Final
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
 
 import qtawesome
 from PySide6.QtGui import QColor, QIcon
+from qtawesome.iconic_font import IconicFont
 
 ICONS: Final[dict[str, str]] = {
     # places
@@ -121,6 +124,14 @@ ICONS: Final[dict[str, str]] = {
 }
 
 
+@cache
+def _phosphor() -> Any:
+    """Load the one font that is used; QtAwesome by itself would load a dozen (half a second)."""
+    folder = Path(qtawesome.__file__).parent / "fonts"
+    font, names = (next(folder.glob(f"phosphor*.{ending}")).name for ending in ("ttf", "json"))
+    return IconicFont(("ph", font, names))
+
+
 def make_icon(name: str, colour: QColor, disabled: QColor, active: QColor | None = None) -> QIcon:
     """Return the picture of an action in one colour.
 
@@ -129,7 +140,7 @@ def make_icon(name: str, colour: QColor, disabled: QColor, active: QColor | None
     """
     picture = ICONS.get(name, name)
     try:
-        return qtawesome.icon(
+        return _phosphor().icon(
             f"ph.{picture}", color=colour, color_disabled=disabled, color_active=active or colour, color_selected=colour
         )
     except Exception as error:

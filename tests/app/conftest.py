@@ -22,13 +22,21 @@ from app.workspace_model import WorkspaceModel
 from tests.app.fake_engine import FakeEngine, ready_engine
 
 
-@pytest.fixture
-def theme(qapp: QApplication) -> Iterator[Theme]:
+@pytest.fixture(scope="session")
+def one_theme(qapp: QApplication) -> Theme:
     made = Theme("light")
     made.set_reduced_motion(True)
     made.apply(qapp)
-    yield made
-    made.deleteLater()
+    return made
+
+
+@pytest.fixture
+def theme(one_theme: Theme) -> Iterator[Theme]:
+    yield one_theme
+    if one_theme.dark:
+        one_theme.set_mode("light")
+    if one_theme.text_scale != 1.0:
+        one_theme.set_text_scale(1.0)
 
 
 @pytest.fixture
