@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import logging
-import sys
+import re
+import tempfile
 import threading
 import time
-import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer
@@ -60,6 +63,16 @@ class StallMonitor(QObject):
             self._watchdog.join()
             self._watchdog = None
 
+    @contextlib.contextmanager
+    def excused(self) -> Iterator[None]:
+        """Do something that no user waits for, such as taking a picture of the window; it does not count."""
+        self._turn()
+        try:
+            yield
+        finally:
+            self._turned = time.monotonic()
+            self._stack = ""
+
     @property
     def longest_ms(self) -> float:
         """The longest gap so far in milliseconds, 0 if none was above the budget."""
@@ -79,5 +92,22 @@ class StallMonitor(QObject):
     def _watch(self) -> None:
         while not self._stop.wait(self.budget_s / 4):
             if time.monotonic() - self._turned > self.budget_s and not self._stack:
-                frame = sys._current_frames().get(self._thread)  # noqa: SLF001 - the only way to see another thread
-                self._stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
+                self._stack = stack_of(self._thread)
+
+
+def stack_of(thread: int) -> str:
+    """Return where a thread is, newest call first.
+
+    Written by faulthandler, which takes no references: a frame kept alive by another thread would keep its painter
+    alive past its paint event, and Qt ends the process for that.
+    """
+    with tempfile.TemporaryFile() as file:
+        faulthandler.dump_traceback(file, all_threads=True)
+        file.seek(0)
+        blocks = file.read().decode(errors="replace").split("\n\n")
+    return next((block for block in blocks if _identity(block) == thread), "")
+
+
+def _identity(block: str) -> int:
+    found = re.match(r"(?:Current thread|Thread) (0x[0-9a-f]+)", block)
+    return int(found[1], 16) if found else -1
