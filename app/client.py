@@ -78,7 +78,9 @@ class EngineClient(QObject):
         self._delivery.close()
         self._line.stopping.set()
         self._line.wake(("close", None, None))
-        if self._line.ident is not None:
+        if self._line.ident is None:
+            self._line.let_go()
+        else:
             self._line.join(timeout=3.0)
 
     def new_id(self) -> str:
@@ -173,8 +175,12 @@ class _Line(threading.Thread):
         finally:
             context.destroy(linger=200)
             self._launcher.close()
-            self._wake_read.close()
-            self._wake_write.close()
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close what wakes the thread."""
+        self._wake_read.close()
+        self._wake_write.close()
 
     def _rest(self, seconds: float | None) -> bool:
         """Wait (None = until the window asks); return whether the window asked to start."""
