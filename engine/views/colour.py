@@ -107,6 +107,6 @@ def apply_colour(images: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
     return torch.baddbmm(offset.unsqueeze(2).to(flat.dtype), matrix.to(flat.dtype), flat).view_as(images)
 
 
-def solarise(images: Tensor, threshold: float = 0.5) -> Tensor:
-    """Return images with values at or above `threshold` inverted (1 - value); values in 0…1."""
-    return torch.where(images >= threshold, 1 - images, images)
+def mirror_above(images: Tensor, middle: Tensor | float = 0.5) -> Tensor:
+    """Return images with values at or above `middle` mirrored about it: solarising, where `middle` is half white."""
+    return torch.where(images >= middle, 2 * middle - images, images)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from engine.protocol.schema import FieldSpec
-from engine.views.blur import blur_weights, gaussian_blur
-from engine.views.colour import apply_colour, colour_maps, draw_colour, solarise
-from engine.views.geometry import Grid, Interpolation, apply_axes, grid_matrices, random_grid, sample_grid
-from engine.views.pixels import channel_statistics, is_bounded, to_float
+from engine.views.blur import gaussian_blur
+from engine.views.colour import apply_colour, colour_maps, draw_colour, mirror_above
+from engine.views.geometry import Grid, grid_bands, random_grid, sample_grid
+from engine.views.pixels import channel_statistics, is_bounded, value_scale
+from engine.views.resample import Interpolation, apply_bands, blur_bands
 from engine.views.rng import Rng
 
 
@@ -77,7 +78,7 @@ def crop_views_with_grid(images: Tensor, rng: Rng, recipe: CropRecipe, count: in
         turn_degrees=recipe.turn_degrees,
     )
     sigma = _draw_sigma(rng.spawn("blur"), recipe, count)
-    values = _sample(to_float(images, spec), grid, recipe, sigma)
+    values = _sample(images, grid, recipe, sigma)
     colours = rng.spawn("colour")
     return Crops(_finish(values, colours, recipe, spec), grid)
 
@@ -92,7 +93,7 @@ def multi_crop(images: Tensor, rng: Rng, recipes: Sequence[tuple[CropRecipe, int
 
 def same_crops(images: Tensor, grid: Grid, size_px: int, spec: FieldSpec, interpolation: Interpolation) -> Tensor:
     """Return the views of a recorded grid at another size, values 0…1 and not normalised, (V, B, C, s, s)."""
-    values = sample_grid(to_float(images, spec), grid, size_px, interpolation)
+    values = sample_grid(images, grid, size_px, interpolation, scale=value_scale(images))
     return values.clamp(0, 1) if is_bounded(spec) else values
 
 
@@ -105,42 +106,48 @@ def _draw_sigma(rng: Rng, recipe: CropRecipe, count: int) -> Tensor | None:
     return torch.where(draws[:, 1] < recipe.blur_chance, sigma, 0.0).T  # (V, B)
 
 
-def _sample(values: Tensor, grid: Grid, recipe: CropRecipe, sigma: Tensor | None) -> Tensor:
-    size = (recipe.size_px,) * (values.ndim - 2)
-    if grid.is_separable:
-        sampled = [
-            apply_axes(values, _blurred(grid_matrices(grid, view, values.shape[2:], size, recipe.interpolation), blur))
-            for view, blur in enumerate(_blurs(sigma, grid.views, recipe.size_px))
-        ]
-        return torch.stack(sampled)
-    views = sample_grid(values, grid, size, recipe.interpolation)
-    if sigma is None:
-        return views
-    return torch.stack([gaussian_blur(view, width) for view, width in zip(views, sigma, strict=True)])
-
-
-def _blurs(sigma: Tensor | None, views: int, size: int) -> list[Tensor | None]:
-    return [None] * views if sigma is None else [blur_weights(width, size) for width in sigma]
-
-
-def _blurred(matrices: list[Tensor], blur: Tensor | None) -> list[Tensor]:
-    return matrices if blur is None else [blur @ matrix for matrix in matrices]
+def _sample(images: Tensor, grid: Grid, recipe: CropRecipe, sigma: Tensor | None) -> Tensor:
+    """Return the views with values 0…1, blurred where sigma (V, B) > 0, (V, B, C, *size)."""
+    size = (recipe.size_px,) * (images.ndim - 2)
+    scale, most = value_scale(images), recipe.blur_sigma[1]
+    if not grid.is_separable:
+        views = sample_grid(images, grid, size, recipe.interpolation, scale=scale)
+        if sigma is None:
+            return views
+        return torch.stack([gaussian_blur(view, width, most) for view, width in zip(views, sigma, strict=True)])
+    bands = grid_bands(grid, images.shape[2:], size, recipe.interpolation)
+    if sigma is not None:
+        bands = [[blur_bands(axis, width, most) for axis in view] for view, width in zip(bands, sigma, strict=True)]
+    return torch.stack([apply_bands(images, view, scale) for view in bands])
 
 
 def _finish(values: Tensor, rng: Rng, recipe: CropRecipe, spec: FieldSpec) -> Tensor:
-    """Change colours, clip, solarise and normalise (V, B, C, *size)."""
+    """Change colours, normalise, clip and solarise (V, B, C, *size), in one affine map of the channels and one pass."""
     views, records, channels = values.shape[:3]
     flat = values.flatten(0, 1)
+    mean, std = channel_statistics(spec, channels)
+    centre, gain = flat.new_tensor(mean), 1 / flat.new_tensor(std)
     if any(recipe.jitter) or recipe.grey_chance > 0:
         colour = draw_colour(rng, views, recipe.jitter, recipe.jitter_chance, recipe.grey_chance)
         matrix, offset = colour_maps(colour, flat.flatten(2).mean(dim=2))
-        flat = apply_colour(flat, matrix, offset)
+        flat = apply_colour(flat, gain.unsqueeze(1) * matrix, (offset - centre) * gain)
+    else:
+        shape = (1, channels, *(1,) * (flat.ndim - 2))
+        flat = flat.sub_(centre.view(shape)).mul_(gain.view(shape))
     if is_bounded(spec):
-        flat = flat.clamp_(0, 1)
+        for channel, (middle, spread) in enumerate(zip(mean, std, strict=True)):
+            flat[:, channel].clamp_(-middle / spread, (1 - middle) / spread)
         if recipe.solarise_chance > 0:
             chosen = rng.spawn("solarise").chance(recipe.solarise_chance, views).T.reshape(-1)
-            flat = torch.where(chosen.view(-1, *(1,) * (flat.ndim - 1)), solarise(flat), flat)
-    mean, std = channel_statistics(spec, channels)
-    shape = (1, channels, *(1,) * (flat.ndim - 2))
-    flat = flat.sub_(flat.new_tensor(mean).view(shape)).div_(flat.new_tensor(std).view(shape))
+            flat = _solarise_some(flat, chosen, centre, gain)
     return flat.view(views, records, *flat.shape[1:])
+
+
+def _solarise_some(values: Tensor, chosen: Tensor, centre: Tensor, gain: Tensor) -> Tensor:
+    """Invert what is brighter than one half in the chosen of N normalised views."""
+    shape = (1, -1, *(1,) * (values.ndim - 2))
+    middle = ((0.5 - centre) * gain).view(shape)
+    if values.device.type == "cpu":  # only the chosen; elsewhere asking which would cost more than doing all
+        some = chosen.nonzero().squeeze(1)
+        return values.index_copy_(0, some, mirror_above(values[some], middle))
+    return torch.where(chosen.view(-1, *(1,) * (values.ndim - 1)), mirror_above(values, middle), values)

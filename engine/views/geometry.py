@@ -11,17 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from engine.errors import ConfigError
+from engine.views.resample import Bands, Interpolation, apply_bands, axis_bands
 from engine.views.rng import Rng
 
-Interpolation = Literal["bilinear", "bicubic", "lanczos"]
-_RADIUS: dict[Interpolation, float] = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
 _ATTEMPTS = 10
 _MOST_POINTS = 4
 
@@ -139,61 +137,6 @@ def _fallback(space: Sequence[int], ratio: tuple[float, float]) -> tuple[float, 
     return float(height), float(width)
 
 
-def _filter(distance: Tensor, interpolation: Interpolation) -> Tensor:
-    """Return the resampling kernel at |distance| in (reduced) pixels; bicubic is Keys' with a = -0.5, as Pillow's."""
-    x = distance.abs()
-    if interpolation == "bilinear":
-        return (1 - x).clamp_min(0)
-    if interpolation == "bicubic":
-        near = (1.5 * x - 2.5) * x * x + 1
-        far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-        return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
-    return torch.where(x < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
-
-
-def axis_weights(
-    start: Tensor, extent: Tensor, flip: Tensor, length: int, size: int, interpolation: Interpolation = "bilinear"
-) -> Tensor:
-    """Return the matrices that crop, mirror and resize one axis.
-
-    Args:
-        start: (N,) first edge of the box, pixels.
-        extent: (N,) side of the box, pixels.
-        flip: (N,) bool.
-        length: pixels of the record along the axis.
-        size: pixels of the view.
-        interpolation: the filter; it widens with the reduction.
-
-    Returns:
-        (N, size, length) float32; rows sum to 1 and reach no pixel outside the box.
-    """
-    place = torch.arange(size, dtype=torch.float32, device=start.device) + 0.5
-    source = torch.arange(length, dtype=torch.float32, device=start.device) + 0.5
-    step = (extent / size).unsqueeze(1)
-    where = torch.where(flip.unsqueeze(1), size - place, place) * step + start.unsqueeze(1)  # (N, size)
-    weights = _filter((source - where.unsqueeze(2)) / step.clamp_min(1.0).unsqueeze(2), interpolation)
-    inside = (source > start.unsqueeze(1)) & (source < (start + extent).unsqueeze(1))
-    weights = weights * inside.unsqueeze(1)
-    return weights / weights.sum(dim=2, keepdim=True).clamp_min(1e-12)
-
-
-def apply_axes(images: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """Multiply every spatial axis of images (N, C, *space) by its matrices (N, size, length), → (N, C, *size)."""
-    count, channels = images.shape[:2]
-    result = images
-    for axis in reversed(range(len(weights))):
-        matrix = weights[axis].to(images.dtype)
-        before = result.shape[2 : 2 + axis]
-        after = result.shape[3 + axis :]
-        if not after:
-            result = torch.bmm(result.reshape(count, -1, matrix.shape[2]), matrix.transpose(1, 2))
-        else:
-            flat = result.reshape(count, channels * math.prod(before), matrix.shape[2], math.prod(after))
-            result = matrix.unsqueeze(1) @ flat
-        result = result.reshape(count, channels, *before, matrix.shape[1], *after)
-    return result
-
-
 def grid_points(grid: Grid, size: Sequence[int], points: int = 1) -> Tensor:
     """Return where each pixel comes from, (V, B, *(size × points), n); centres lie at 0.5, 1.5 and so on."""
     device = grid.start.device
@@ -220,51 +163,62 @@ def grid_points(grid: Grid, size: Sequence[int], points: int = 1) -> Tensor:
 
 
 def sample_grid(
-    images: Tensor, grid: Grid, size: int | Sequence[int], interpolation: Interpolation = "bilinear"
+    images: Tensor,
+    grid: Grid,
+    size: int | Sequence[int],
+    interpolation: Interpolation = "bilinear",
+    *,
+    scale: float = 1.0,
 ) -> Tensor:
-    """Return the views of images (B, C, *space) that `grid` describes, (V, B, C, *size) in the images' dtype.
+    """Return the views of images (B, C, *space) that `grid` describes, (V, B, C, *size) float32.
 
     Outside of the record its mirror image is seen (only turned or shifted grids reach there).
 
+    Args:
+        images: any number type.
+        grid: where the views lie.
+        size: pixels of a view, along every or along each axis.
+        interpolation: turned and shifted grids know "bilinear", and in two dimensions "bicubic".
+        scale: a factor for the values, for example 1/255.
+
     Raises:
-        ConfigError: a turned or shifted grid is asked for with more than three axes.
+        ConfigError: a turned or shifted grid has another number of axes than two or three.
     """
     space = images.shape[2:]
     target = (size,) * len(space) if isinstance(size, int) else tuple(size)
     if grid.is_separable:
-        return torch.stack(
-            [apply_axes(images, grid_matrices(grid, view, space, target, interpolation)) for view in range(grid.views)]
-        )
+        bands = grid_bands(grid, space, target, interpolation)
+        return torch.stack([apply_bands(images, view, scale) for view in bands])
     if len(space) not in {2, 3}:
         raise ConfigError(f"Turned views need two or three axes; these have {len(space)}.", "Set the rotation to 0.")
     points = min(_MOST_POINTS, max(1, *(math.ceil(a / b) for a, b in zip(space, target, strict=True))))
     where = grid_points(grid, target, points)
-    sides = where.new_tensor(tuple(space))
-    normal = (2 * where / sides - 1).flip(-1).to(images.dtype)  # grid_sample wants (x, y[, z])
+    normal = (2 * where / where.new_tensor(tuple(space)) - 1).flip(-1)  # grid_sample wants (x, y[, z])
     mode = "bicubic" if interpolation != "bilinear" and len(space) == 2 else "bilinear"
     pool = F.avg_pool2d if len(space) == 2 else F.avg_pool3d
+    values = images.to(torch.float32)
     views = []
     for view in normal:
-        sampled = F.grid_sample(images, view, mode=mode, padding_mode="reflection", align_corners=False)
+        sampled = F.grid_sample(values, view, mode=mode, padding_mode="reflection", align_corners=False)
         views.append(pool(sampled, points) if points > 1 else sampled)
-    return torch.stack(views)
+    return torch.stack(views).mul_(scale)
 
 
-def grid_matrices(
-    grid: Grid, view: int, space: Sequence[int], size: Sequence[int], interpolation: Interpolation
-) -> list[Tensor]:
-    """Return the matrices of one view of a separable grid, one (B, size, length) per axis."""
-    return [
-        axis_weights(
-            grid.start[view, :, axis],
-            grid.extent[view, :, axis],
-            grid.flip[view, :, axis],
-            length,
-            side,
-            interpolation,
+def grid_bands(
+    grid: Grid, space: Sequence[int], size: Sequence[int], interpolation: Interpolation
+) -> list[list[Bands]]:
+    """Return the bands of a separable grid: for each view, one per axis."""
+    views = []
+    for view in range(grid.views):
+        sides = enumerate(zip(space, size, strict=True))
+        start, extent, flip = grid.start[view], grid.extent[view], grid.flip[view]
+        views.append(
+            [
+                axis_bands(start[:, axis], extent[:, axis], flip[:, axis], length, side, interpolation)
+                for axis, (length, side) in sides
+            ]
         )
-        for axis, (length, side) in enumerate(zip(space, size, strict=True))
-    ]
+    return views
 
 
 def resized_crops(

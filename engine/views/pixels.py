@@ -7,7 +7,8 @@ from torch import Tensor
 
 from engine.data.batch import Batch
 from engine.protocol.schema import FieldKind, FieldSpec
-from engine.views.geometry import Interpolation, centre_grid, sample_grid
+from engine.views.geometry import centre_grid, sample_grid
+from engine.views.resample import Interpolation
 
 _SPACE = {FieldKind.VOLUME: 3, FieldKind.CINE: 3, FieldKind.GRID: 3, FieldKind.WAVEFORM: 1}
 _LARGEST = {
@@ -89,7 +90,7 @@ def evaluation_view(batch: Batch, key: str, size_px: int, interpolation: Interpo
     space = raw.shape[-spatial_axes(spec) :]
     if any(side != size_px for side in space):
         grid = centre_grid(space, len(raw), raw.device)
-        pixels = sample_grid(to_float(raw, spec), grid, size_px, interpolation)[0]
+        pixels = sample_grid(raw, grid, size_px, interpolation, scale=value_scale(raw))[0]
     else:
         pixels = to_float(raw, spec)
     return normalise(pixels, spec)
