@@ -8,11 +8,13 @@ CMYK, YCbCr and Lab become RGB; transparency is put on white; of several frames 
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from engine.errors import DataError
 from engine.protocol.inspections import Array
@@ -34,7 +36,30 @@ _PILLOW_NAMES = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF")
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"})
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _ORIENTATION_TAG = 274
-_BITS_TAG = 258
+_LYING = frozenset({5, 6, 7, 8})  # orientations that exchange width and height
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_DECODER_ERRORS = (  # what foreign decoders raise over damaged files
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 
 class PictureInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,10 +97,11 @@ def inspect_picture(file: BinaryIO) -> PictureInfo:
         return _inspect_tiff(file)
     with _opened(file) as image:
         deep = kind == "png" and head[24:25] == b"\x10"
+        width, height = image.size[::-1] if _orientation(image) in _LYING else image.size
         return PictureInfo(
             format=kind,
-            width=image.width,
-            height=image.height,
+            width=width,
+            height=height,
             channels=1 if image.mode in _GREY_MODES else 3,
             bits=16 if deep or image.mode.startswith("I") else 8,
             frames=int(getattr(image, "n_frames", 1)),
@@ -151,8 +177,18 @@ def _opened(file: BinaryIO) -> Image.Image:
         raise DataError(
             f"declares more than {LARGEST_PIXELS // 2:,} pixels; refused as a decompression bomb"
         ) from error
-    except (OSError, ValueError, SyntaxError, TypeError, OverflowError) as error:
+    except _DECODER_ERRORS as error:
         raise DataError(f"the header is damaged ({_short(error)})") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the orientation in the header, 1 to 8; damaged EXIF counts as none."""
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return 1  # Pillow turns TIFF by itself, and would decode a whole PNG in search of EXIF
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except _DECODER_ERRORS:
+        return 1
 
 
 def _is_transparent(image: Image.Image) -> bool:
@@ -164,12 +200,13 @@ def _decode_pillow(data: bytes, channels: int, px: int) -> Array:
         try:
             if px and image.format in {"JPEG", "MPO"} and image.mode in {"RGB", "L"}:
                 image.draft(image.mode, (2 * px, 2 * px))
+            turn = _TURNS.get(_orientation(image))
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith("I"):
-                return fit_picture(_deep_grey(image), px)
+                return fit_picture(_turned(_deep_grey(image), _orientation(image)), px)
             plain = _plain(image, channels)
-        except (OSError, ValueError, SyntaxError, IndexError, TypeError, EOFError, OverflowError) as error:
+            plain = plain if turn is None else plain.transpose(turn)
+        except _DECODER_ERRORS as error:
             raise DataError(f"the image data is truncated or damaged ({_short(error)})") from error
     return _channels_first(_fit_image(plain, px))
 
@@ -226,7 +263,7 @@ def _decode_deep_png(data: bytes) -> Array:
     _check_size(width, height)
     try:
         values = np.atleast_3d(imagecodecs.png_decode(data))
-    except (RuntimeError, ValueError) as error:
+    except _DECODER_ERRORS as error:
         raise DataError(f"the image data is truncated or damaged ({_short(error)})") from error
     return _on_white(values)
 
@@ -234,11 +271,14 @@ def _decode_deep_png(data: bytes) -> Array:
 def _inspect_tiff(file: BinaryIO) -> PictureInfo:
     pages, page = _tiff_page(file)
     samples = int(page.samplesperpixel)
+    tag = page.tags.get(_ORIENTATION_TAG)
+    sides = int(page.imagewidth), int(page.imagelength)
+    width, height = sides[::-1] if tag is not None and tag.value in _LYING else sides
     grey = page.photometric in {0, 1}
     return PictureInfo(
         format="tiff",
-        width=int(page.imagewidth),
-        height=int(page.imagelength),
+        width=width,
+        height=height,
         channels=1 if grey else 3,
         bits=int(page.bitspersample),
         frames=pages,
@@ -248,15 +288,13 @@ def _inspect_tiff(file: BinaryIO) -> PictureInfo:
 
 
 def _tiff_page(file: BinaryIO) -> tuple[int, Any]:
-    import struct
-
     import tifffile
 
     try:
         tiff = tifffile.TiffFile(file)
         page = tiff.pages.first
         pages = len(tiff.pages)
-    except (tifffile.TiffFileError, ValueError, IndexError, struct.error, OSError, KeyError, TypeError) as error:
+    except (tifffile.TiffFileError, *_DECODER_ERRORS) as error:
         raise DataError(f"the header is damaged ({_short(error)})") from error
     _check_size(int(page.imagewidth), int(page.imagelength))
     if page.dtype is None or page.dtype.kind != "u" or page.dtype.itemsize > 2 or page.bitspersample not in {1, 8, 16}:
@@ -274,7 +312,7 @@ def _decode_tiff(data: bytes, px: int) -> Array:
         raise DataError("declares an absurd number of channels")
     try:
         values = page.asarray()
-    except (ValueError, RuntimeError, OSError, TypeError, KeyError, IndexError) as error:
+    except _DECODER_ERRORS as error:
         raise DataError(f"the image data is truncated or damaged ({_short(error)})") from error
     values = np.atleast_3d(values)
     if page.axes.startswith("S"):  # planes one after another
@@ -300,7 +338,7 @@ def _on_white(values: Array) -> Array:
 
 def _turned(pixels: Array, orientation: int) -> Array:
     """Return (C, H, W) upright; `orientation` as in the TIFF and EXIF tag 274."""
-    if orientation in {5, 6, 7, 8}:
+    if orientation in _LYING:
         pixels = pixels.transpose(0, 2, 1)
     if orientation in {2, 3, 6, 7}:
         pixels = pixels[:, :, ::-1]

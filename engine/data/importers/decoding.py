@@ -7,7 +7,7 @@ import io
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -97,10 +97,17 @@ class DecodingPool:
     Args:
         request: what files become.
         processes: how many; 0 = one for each core.
+        decode: what a process does with its files; importable by name.
     """
 
-    def __init__(self, request: DecodeRequest, processes: int = 0) -> None:
+    def __init__(
+        self,
+        request: DecodeRequest,
+        processes: int = 0,
+        decode: Callable[[list[Task], DecodeRequest], list[Outcome]] = decode_tasks,
+    ) -> None:
         self._request = request
+        self._work = decode
         self._processes = processes or os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
 
@@ -141,7 +148,7 @@ class DecodingPool:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._processes, mp_context=context)
         try:
-            return self._pool.submit(decode_tasks, tasks, self._request)
+            return self._pool.submit(self._work, tasks, self._request)
         except BrokenProcessPool:
             return None
 

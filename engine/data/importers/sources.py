@@ -138,10 +138,11 @@ def _archive(path: Path, prefix: str, listing: Listing) -> Iterator[Entry]:
                 f"{path.name} unpacks to more than {total:,} bytes from {packed:,}; it is refused as an archive bomb.",
                 "If it is genuine, unpack it yourself and drop the folder.",
             )
-        if any(_is_junk(part) for part in PurePosixPath(name).parts if part not in {"..", "."}):
+        unsafe = unsafe_name(name)
+        if not unsafe and any(_is_junk(part) for part in PurePosixPath(name).parts):
             listing.junk += 1
             continue
-        refusal = reason or unsafe_name(name) or ("a second entry of the same name" if name in seen else "")
+        refusal = reason or unsafe or ("a second entry of the same name" if name in seen else "")
         seen.add(name)
         if refusal:
             listing.skipped.append(Skipped(path=prefix + name, reason=refusal))
