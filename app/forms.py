@@ -79,8 +79,8 @@ class SettingRow(QWidget):
             below.hide()
         self.set_value(field.default)
         self.editor.edited.connect(self._edited)
-        theme.changed.connect(self.render)
-        self.render()
+        theme.changed.connect(self.refresh)
+        self.refresh()
 
     # ── value ────────────────────────────────────────────────────────────────────────────────────
 
@@ -96,7 +96,7 @@ class SettingRow(QWidget):
         """Take a preset's value as the one to compare with, and show it."""
         self.preset = value
         self.set_value(value)
-        self.render()
+        self.refresh()
 
     def is_changed(self) -> bool:
         """Whether the value differs from the preset's."""
@@ -108,7 +108,7 @@ class SettingRow(QWidget):
 
     # ── look ─────────────────────────────────────────────────────────────────────────────────────
 
-    def render(self) -> None:
+    def refresh(self) -> None:
         """Write everything that depends on the value."""
         changed = self.is_changed()
         self.reset.setVisible(changed)
@@ -127,7 +127,7 @@ class SettingRow(QWidget):
 
     def _edited(self) -> None:
         self.outside_problem = ("", "")
-        self.render()
+        self.refresh()
         self.edited.emit()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -180,9 +180,9 @@ class _Group(QWidget):
         for row in self.advanced:
             column.addWidget(row)
             row.hide()
-        self.render()
+        self.refresh()
 
-    def render(self) -> None:
+    def refresh(self) -> None:
         """Count what is changed behind the fold."""
         changed = sum(row.is_changed() for row in self.advanced)
         words = f"{len(self.advanced)} advanced" + (f", {changed} changed" if changed else "")
@@ -289,7 +289,7 @@ class SettingsForm(QScrollArea):
         if row is None:
             return False
         row.outside_problem = (message, level)
-        row.render()
+        row.refresh()
         return True
 
     def jump_to_first_error(self) -> bool:
@@ -309,7 +309,7 @@ class SettingsForm(QScrollArea):
         if self._loading:
             return
         for group in self._groups:
-            group.render()
+            group.refresh()
         self.values_changed.emit()
 
     def _focus(self, row: SettingRow) -> None:

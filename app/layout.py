@@ -6,6 +6,8 @@ from PySide6.QtCore import QByteArray, QSettings
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMainWindow, QWidget
 
+from app.widgets.panel import Page
+
 VERSION = 1
 
 
@@ -34,6 +36,8 @@ class LayoutMemory:
 
     def adopt(self, name: str, page: QMainWindow) -> None:
         """Take the page's docks as its default, then lay them as they were left."""
+        if isinstance(page, Page):
+            page.apply_sizes()
         self._defaults[name] = page.saveState(VERSION)
         stored = self._settings.value(self._key(name, page))
         if isinstance(stored, QByteArray):

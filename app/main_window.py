@@ -251,7 +251,8 @@ class MainWindow(QMainWindow):
             target.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _focus_filter(self) -> None:
-        for field in self.places.currentWidget().findChildren(QLineEdit):
+        page = self.places.currentWidget()
+        for field in page.findChildren(QLineEdit) if page is not None else []:
             if field.isVisible() and field.placeholderText().startswith(("Filter", "Search")):
                 field.setFocus(Qt.FocusReason.ShortcutFocusReason)
                 return

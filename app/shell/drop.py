@@ -8,7 +8,7 @@ from PySide6.QtCore import QMimeData, QObject, QPoint, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from app.context import Client
+from app.context import Answer, Arrays, Client
 from app.theme import Theme
 from app.workspace_model import failure_text
 from engine.protocol import messages
@@ -52,8 +52,8 @@ class DropModel(QObject):
     def _refuse(self, reason: str) -> None:
         self.refused, self.text, self.target = True, reason, "none"
 
-    def _take(self, asked: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - an Answer
-        def take(reply: Message, _arrays: object) -> None:
+    def _take(self, asked: str) -> Answer:
+        def take(reply: Message, _arrays: Arrays) -> None:
             if asked != self._asked:
                 return
             if isinstance(reply, Peeked):
@@ -75,7 +75,7 @@ class DropOverlay(QWidget):
 
     def __init__(self, theme: Theme, model: DropModel, parent: QWidget) -> None:
         super().__init__(parent)
-        self._theme, self._model = theme, model
+        self._theme, self._model, self._over = theme, model, parent
         self._pointer = QPoint()
         self._target = QRect()
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -86,7 +86,7 @@ class DropOverlay(QWidget):
     def show_at(self, pointer: QPoint, target: QRect) -> None:
         """Lie over the window; `target` is outlined."""
         self._pointer, self._target = pointer, target
-        self.setGeometry(self.parentWidget().rect())
+        self.setGeometry(self._over.rect())
         if not self.isVisible():
             self.show()
             self.raise_()

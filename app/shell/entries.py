@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from app.context import AppContext
 from app.search import Entry
 from app.shell.help_view import help_pages
@@ -16,7 +18,11 @@ SETTINGS = ("Theme", "Text size", "Motion", "Live views' budget", "Another compu
 
 def collect_entries(context: AppContext) -> list[Entry]:
     """Return everything that can be found, newest runs first."""
-    go, workspace = context.go, context.workspace
+    workspace = context.workspace
+
+    def opener(place: str, **item: str) -> Callable[[], None]:
+        return lambda: context.go(place, **item)
+
     entries = [
         Entry("Actions", each.title, each.place, each.icon, each.shortcut, run=each.run, refusal=each.refusal)
         for each in context.actions
@@ -24,17 +30,16 @@ def collect_entries(context: AppContext) -> list[Entry]:
     ]
     for run in sorted(workspace.runs.values(), key=lambda run: run.started, reverse=True):
         icon, _, word = STATES[run.state]
-        entries.append(Entry("Runs", run.run, word, icon, run=lambda name=run.run: go("runs", run=name)))
+        entries.append(Entry("Runs", run.run, word, icon, run=opener("runs", run=run.run)))
     for info in workspace.datasets.values():
         kinds = [field.kind.value for field in info.schema.fields]
         icon = next((kind for kind in kinds if kind in KIND_ICONS), "data")
         place = plural(info.records, "record")
-        entries.append(Entry("Datasets", info.name, place, icon, run=lambda name=info.name: go("data", dataset=name)))
+        entries.append(Entry("Datasets", info.name, place, icon, run=opener("data", dataset=info.name)))
     for method in workspace.methods.values():
         place = f"{method.venue} {method.year} · {', '.join(method.families)}"
-        show = lambda name=method.id: go("methods", method=name)  # noqa: E731 - one per row
-        entries.append(Entry("Methods", method.title, place, "methods", run=show))
-    entries += [Entry("Settings", name, "Settings", "settings", run=lambda: go("settings")) for name in SETTINGS]
+        entries.append(Entry("Methods", method.title, place, "methods", run=opener("methods", method=method.id)))
+    entries += [Entry("Settings", name, "Settings", "settings", run=opener("settings")) for name in SETTINGS]
     for page, title in help_pages().items():
-        entries.append(Entry("Help", title, "Help", "help", run=lambda name=page: go("help", page=name)))
+        entries.append(Entry("Help", title, "Help", "help", run=opener("help", page=page)))
     return entries

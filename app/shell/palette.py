@@ -127,7 +127,7 @@ class Palette(QFrame):
 
     def __init__(self, theme: Theme, collect: Callable[[], list[Entry]], parent: QWidget) -> None:
         super().__init__(parent)
-        self._theme, self._collect = theme, collect
+        self._theme, self._collect, self._over = theme, collect, parent
         self._index: Index | None = None
         self.setProperty("kind", "raised")
         self.setAccessibleName("Find an action, dataset, run or method")
@@ -175,23 +175,22 @@ class Palette(QFrame):
 
     def open(self, text: str = "") -> None:
         """Open over the window, with a text to begin with."""
-        window = self.parentWidget()
         self.field.setText(text)
         self._search(text)
-        self.move((window.width() - WIDTH) // 2, 48)
+        self.move((self._over.width() - WIDTH) // 2, 48)
         self.show()
         self.raise_()
         self.field.setFocus(Qt.FocusReason.PopupFocusReason)
         self.field.selectAll()
 
-    def find(self, text: str) -> list[Entry]:
+    def search(self, text: str) -> list[Entry]:
         """Return what a text finds."""
         if self._index is None:
             self._index = Index(self._collect())
         return self._index.find(text, ROWS)
 
     def _search(self, text: str) -> None:
-        found = self.find(text)
+        found = self.search(text)
         self.model.show_entries(found)
         self.list.setVisible(bool(found))
         self.nothing.setVisible(not found)
@@ -238,7 +237,7 @@ class Palette(QFrame):
         """Give the focus back."""
         super().hideEvent(event)
         if self.field.hasFocus():
-            self.parentWidget().setFocus()
+            self._over.setFocus()
 
     def _dress(self) -> None:
         self._glass.setPixmap(self._theme.icon("find", "text3").pixmap(QSize(18, 18)))

@@ -7,7 +7,8 @@ import logging
 import traceback
 from collections.abc import Callable
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
 
 from app.actions import Action
@@ -49,6 +50,7 @@ class Places(QStackedWidget):
         self.pages: dict[str, QWidget] = {}
         self.place = ""
         self._way: list[str] = []
+        self._new: dict[str, QMainWindow] = {}  # not laid out yet: docks take sizes only in a window that is shown
 
     def go(self, place: str, **item: object) -> None:
         """Open a place and show an item there.
@@ -80,7 +82,7 @@ class Places(QStackedWidget):
     def keep_layouts(self) -> None:
         """Remember how all visited pages lie."""
         for name, page in self.pages.items():
-            if isinstance(page, QMainWindow):
+            if isinstance(page, QMainWindow) and name not in self._new:
                 self._memory.keep(name, page)
 
     def _open(self, place: str) -> None:
@@ -89,7 +91,20 @@ class Places(QStackedWidget):
             self.addWidget(self.pages[place])
         self.place = place
         self.setCurrentWidget(self.pages[place])
+        if self.isVisible():
+            QTimer.singleShot(0, self, self._lay_out_new)
         self.opened.emit(place)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Lay out the pages that were opened before the window was shown."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self, self._lay_out_new)
+
+    def _lay_out_new(self) -> None:
+        for name, page in list(self._new.items()):
+            if page.isVisible():
+                self._memory.adopt(name, page)
+                del self._new[name]
 
     def _make(self, place: str) -> QWidget:
         try:
@@ -97,9 +112,9 @@ class Places(QStackedWidget):
         except Exception as error:
             logger.exception("the page %s cannot be opened", place)
             return self._failed(place, error)
-        self._memory.adopt(place, page)
-        offered = [action for action in page.actions() if isinstance(action, Action)]  # type: ignore[misc]
-        self._context.actions.add(*offered)
+        self._new[place] = page
+        offered: list[object] = list(page.actions())  # a page may answer with its own actions beside Qt's
+        self._context.actions.add(*(action for action in offered if isinstance(action, Action)))
         return page
 
     def _failed(self, place: str, error: Exception) -> QWidget:

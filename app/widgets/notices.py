@@ -58,7 +58,7 @@ class Toast(QFrame):
         row.addWidget(text, 1)
         if notice.action and notice.run is not None:
             action = Button(theme, notice.action, kind="link")
-            action.clicked.connect(lambda _checked: notice.run() if notice.run else None)
+            action.clicked.connect(notice.run)
             action.clicked.connect(self.close_now)
             row.addWidget(action)
         row.addWidget(close, 0, Qt.AlignmentFlag.AlignVCenter)
@@ -157,7 +157,7 @@ class NoticeRow(QWidget):
         buttons.setContentsMargins(24, 0, 0, 0)
         if notice.action and notice.run is not None:
             action = Button(theme, notice.action, kind="link")
-            action.clicked.connect(lambda _checked: notice.run() if notice.run else None)
+            action.clicked.connect(notice.run)
             buttons.addWidget(action)
         if notice.details:
             details = QPlainTextEdit(notice.details)

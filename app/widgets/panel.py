@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QResizeEvent
@@ -281,10 +282,23 @@ class Page(QMainWindow):
         self.setDockNestingEnabled(True)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
         self.setAnimated(not theme.reduced_motion)
+        self._sizes: list[tuple[Sequence[QDockWidget], Sequence[int], Qt.Orientation]] = []
         self.header = PageHeader(theme, title)
         self.setMenuWidget(self.header)
         for name, area in _MARGINS.items():
             self.addToolBar(area, _Margin(f"margin {name}", name))
+
+    def resizeDocks(self, docks: Sequence[QDockWidget], sizes: Sequence[int], orientation: Qt.Orientation) -> None:
+        """Give docks their sizes; before the page is shown they are only noted, as Qt would forget them."""
+        if self.isVisible():
+            super().resizeDocks(docks, sizes, orientation)
+        else:
+            self._sizes.append((docks, sizes, orientation))
+
+    def apply_sizes(self) -> None:
+        """Give docks the sizes that were noted."""
+        for docks, sizes, orientation in self._sizes:
+            super().resizeDocks(docks, sizes, orientation)
 
     def panels(self) -> list[Panel]:
         """Return the panels in reading order."""

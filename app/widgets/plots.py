@@ -69,7 +69,7 @@ def smooth(y: Floats, window: int) -> tuple[Floats, Floats]:
     return mean, spread
 
 
-class Axis(pg.AxisItem):
+class Axis(pg.AxisItem):  # type: ignore[misc]
     """An axis with at most six ticks; the last x tick carries the unit."""
 
     def __init__(self, orientation: str, unit: str = "") -> None:
@@ -108,7 +108,7 @@ class Axis(pg.AxisItem):
         return texts
 
 
-class Plot(pg.PlotWidget):
+class Plot(pg.PlotWidget):  # type: ignore[misc]
     """An empty plot in the theme: horizontal grid, no frame, x by wheel, y by Shift + wheel, Home fits."""
 
     def __init__(

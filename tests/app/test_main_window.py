@@ -310,6 +310,7 @@ def test_that_a_moved_dock_is_remembered_and_reset(
     window.show()
     window.go("runs")
     first = page(window, "runs")
+    QApplication.processEvents()
     panel = first.findChildren(Panel)[0]
     first.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, panel)
     window.close()
@@ -317,6 +318,7 @@ def test_that_a_moved_dock_is_remembered_and_reset(
     qtbot.addWidget(again)
     again.show()
     again.go("runs")
+    QApplication.processEvents()
     second = page(again, "runs")
     moved = second.dockWidgetArea(second.findChildren(Panel)[0])
     again.places.reset_layout()
