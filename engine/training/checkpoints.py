@@ -86,12 +86,24 @@ class Checkpoint:
         try:
             model.load_state_dict(self.model, strict=True)
             if optimiser is not None:
-                optimiser.load_state_dict(_join_optimiser(self.optimiser, self.optimiser_state))
+                optimiser.load_state_dict(self._optimiser_state(optimiser))
         except (RuntimeError, ValueError, KeyError) as error:
             raise RunError(
                 f"Checkpoint {self.path.name} does not fit the network that run.yaml describes: {error}",
                 "Undo changes of run.yaml, or use the version that wrote it.",
             ) from error
+
+    def _optimiser_state(self, optimiser: Optimizer) -> dict[str, Any]:
+        """Join tensors and numbers again. Groups keep the settings of today: rate and decay come from the schedule."""
+        groups = optimiser.state_dict()["param_groups"]
+        if [group["params"] for group in groups] != self.optimiser_state["groups"]:
+            msg = "its optimiser held other parameters"
+            raise ValueError(msg)
+        state = {int(key): dict(values) for key, values in self.optimiser_state["numbers"].items()}
+        for key, value in self.optimiser.items():
+            parameter, _, name = key.partition(".")
+            state.setdefault(int(parameter), {})[name] = value
+        return {"state": state, "param_groups": groups}
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,12 +302,4 @@ def _split_optimiser(optimiser: Optimizer) -> tuple[dict[str, Tensor], dict[str,
                 tensors[f"{parameter}.{name}"] = value
             else:
                 numbers.setdefault(str(parameter), {})[name] = value
-    return tensors, {"groups": state["param_groups"], "numbers": numbers}
-
-
-def _join_optimiser(tensors: dict[str, Tensor], plain: dict[str, Any]) -> dict[str, Any]:
-    state: dict[int, dict[str, Any]] = {int(key): dict(values) for key, values in plain["numbers"].items()}
-    for key, value in tensors.items():
-        parameter, _, name = key.partition(".")
-        state.setdefault(int(parameter), {})[name] = value
-    return {"state": state, "param_groups": plain["groups"]}
+    return tensors, {"groups": [group["params"] for group in state["param_groups"]], "numbers": numbers}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import Literal
 
 import psutil
 import torch
@@ -55,7 +56,9 @@ def open_fabric(device: str, precision: str) -> Fabric:
         ConfigError: the device is not in this computer.
     """
     found = resolve_device(device)
-    wanted = "bf16-mixed" if resolve_precision(precision, found) == "bfloat16" else "32-true"
+    wanted: Literal["bf16-mixed", "32-true"] = (
+        "bf16-mixed" if resolve_precision(precision, found) == "bfloat16" else "32-true"
+    )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
         processes = int(os.environ.get("WORLD_SIZE", "1"))

@@ -14,8 +14,10 @@ from engine.training.settings import TrainingSettings
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     """Return trainable parameters as two groups: those that decay, and biases, 1-D and `no_decay()` ones."""
-    exempt = set(model.no_decay()) if callable(getattr(model, "no_decay", None)) else set()
-    decayed, free = [], []
+    no_decay: Callable[[], Iterable[str]] | None = getattr(model, "no_decay", None)
+    exempt = set(no_decay()) if no_decay else set()
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             is_free = parameter.ndim <= 1 or name.endswith(".bias") or name in exempt
@@ -28,7 +30,8 @@ def build_optimiser(model: nn.Module, settings: TrainingSettings) -> Optimizer:
     """Return the optimiser that the settings name; `set_schedule` fills in rate and decay before each update."""
     groups = parameter_groups(model)
     if settings.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, weight_decay=0.0)
+        is_fused = all(group["params"][0].device.type in {"cpu", "cuda"} for group in groups)
+        return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, weight_decay=0.0, fused=is_fused)
     if settings.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum, weight_decay=0.0)
     return LARS(groups, momentum=settings.momentum, trust=settings.trust)

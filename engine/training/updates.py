@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from engine.data.batch import Batch
 from engine.distribution import any_of, rank, world_size
-from engine.method import Stage
+from engine.method import Model, Stage
 from engine.training.optimisers import build_optimiser, clip_gradients, gradient_norm, set_schedule
 from engine.training.schedules import learning_rate, weight_decay
 from engine.training.settings import TrainingSettings
@@ -81,7 +81,7 @@ class _Forward(nn.Module):
         self.model = model
 
     def forward(self, views: dict[str, Tensor], progress: float) -> dict[str, Any]:
-        step = self.model.step(views, progress)
+        step = cast("Model", self.model).step(views, progress)
         detached = {name: value.detach() for name, value in step.parts.items()}
         return {"loss": step.loss, "parts": detached, "monitors": dict(step.monitors)}
 
