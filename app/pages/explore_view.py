@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QHideEvent, QImage, QPixmap, QShowEvent
 from PySide6.QtWidgets import QComboBox, QLabel, QStackedWidget, QVBoxLayout, QWidget
 
@@ -48,6 +48,7 @@ class ExploreView(Page):
         self.viewers: dict[str, Viewer] = {}
         self.infos: dict[str, ViewInfo] = {}
         self.run = ""
+        self._is_sized = False
         theme = context.theme
         self.scrubber = Scrubber(theme)
         self.pictures = RunPictures(context, self.model, self.watch, self, self)
@@ -106,7 +107,6 @@ class ExploreView(Page):
         self.selection.setMinimumWidth(240)
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.centre)
         self.splitDockWidget(self.centre, self.selection, Qt.Orientation.Horizontal)
-        self.resizeDocks([self.centre, self.selection], [1160, SELECTION_PX], Qt.Orientation.Horizontal)
 
     # ── where the viewers are ────────────────────────────────────────────────────────────────────
 
@@ -212,8 +212,15 @@ class ExploreView(Page):
     def showEvent(self, event: QShowEvent) -> None:
         """Go on watching."""
         super().showEvent(event)
+        if not self._is_sized:
+            QTimer.singleShot(0, self, self._settle)
         self._run_changed(self.run)
         self._turn(self.tabs.currentIndex())
+
+    def _settle(self) -> None:
+        self._is_sized = True
+        rest = self.width() - SELECTION_PX
+        self.resizeDocks([self.centre, self.selection], [rest, SELECTION_PX], Qt.Orientation.Horizontal)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Watch nothing while out of sight."""

@@ -66,7 +66,7 @@ class RunDocks:
         self._add("time", "Where a step goes", self.time, [self.advice])
         self._add("events", "Events", self.events, [self.events.filter, self.open_log])
         self._add("log", "Log", self.log, [])
-        self._add("evaluations", "Evaluations", make_table(self.evaluations), [])
+        self._add("evaluations", "Evaluations", make_table(self.evaluations, self._theme, "Evaluations"), [])
         for name, dock in self.panels.items():
             dock.setObjectName(f"run-{name}")
 

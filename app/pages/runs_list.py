@@ -13,7 +13,7 @@ from app.widgets.numbers import count, plural
 from app.widgets.panel import Page, Panel, label
 from engine.protocol.messages import MakeSample
 
-WIDTHS = {STATE: 150, METHOD: 130, DATASET: 150, SPARK: 150, BEST: 110, STEPS: 150, TIME: 120}
+WIDTHS = {STATE: 190, METHOD: 130, DATASET: 150, SPARK: 150, BEST: 110, STEPS: 150, TIME: 120}
 SAMPLE, FIRST_METHOD = "textures", "cae"
 
 

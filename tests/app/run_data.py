@@ -44,7 +44,7 @@ def reconstruction(step: int = 1200, records: int = 4) -> Reconstruction:
     pictures = photographs()[:records]
     mask = np.zeros((records, GRID, GRID), bool)
     for row in range(records):
-        for block in range(4):
+        for _block in range(4):
             top, left = rng.integers(0, GRID - 3, 2)
             mask[row, top : top + 3, left : left + 3] = True
     coarse = pictures.reshape(records, 3, GRID, PATCH, GRID, PATCH).mean(axis=(3, 5))
@@ -188,7 +188,7 @@ LATEST = {
     "time/live": 0.011,
     "time/other": 0.019,
 }
-STORED = {view: (200, 400, 600, 800, 1000, 1200) for view in MAKERS}
+STORED = dict.fromkeys(MAKERS, (200, 400, 600, 800, 1000, 1200))
 
 
 def running_engine(stored: dict[str, tuple[int, ...]] | None = None) -> FakeEngine:
@@ -198,9 +198,7 @@ def running_engine(stored: dict[str, tuple[int, ...]] | None = None) -> FakeEngi
     methods = (sample_method(views=VIEWS), *sample_methods()[1:])
     engine.answer(messages.ListMethods, lambda r: (messages.Methods(id=r.id, methods=methods), []))
     engine.answer(messages.FetchRun, lambda r: (long_history(r), []))
-    engine.answer(
-        messages.ListInspections, lambda r: (messages.StoredInspections(id=r.id, run=r.run, steps=steps), [])
-    )
+    engine.answer(messages.ListInspections, lambda r: (messages.StoredInspections(id=r.id, run=r.run, steps=steps), []))
     engine.answer(messages.FetchInspection, _stored_inspection)
     engine.answer(messages.FetchLog, lambda r: (messages.LogTail(id=r.id, run=r.run, text="Traceback …"), []))
     return engine

@@ -1,0 +1,96 @@
+"""Explore and Compare on a faked engine."""
+
+from __future__ import annotations
+
+from pytestqt.qtbot import QtBot
+
+from app.actions import ActionRegistry
+from app.context import AppContext
+from app.notices import Notices
+from app.pages.compare_model import differing_settings, unequal_budget
+from app.pages.compare_view import CompareView
+from app.pages.explore_view import ExploreView
+from app.theme import Theme
+from app.workspace_model import WorkspaceModel
+from engine.protocol.messages import FetchInspection, Watch
+from tests.app.fake_engine import empty_snapshot, sample_run, sample_snapshot, sample_spec
+from tests.app.run_data import running_engine
+
+RUN, OTHER = "2025-11-20-cae-textures-3", "2025-11-19-mae-textures-1"
+
+
+def make_context(theme: Theme, snapshot=None) -> AppContext:
+    engine = running_engine()
+    workspace = WorkspaceModel(engine)
+    engine.connect_with(snapshot or sample_snapshot())
+    return AppContext(engine, workspace, theme, ActionRegistry(), Notices(), lambda *_, **__: None)
+
+
+def test_that_explore_offers_the_newest_run_and_shows_its_map(qtbot: QtBot, theme: Theme) -> None:
+    view = ExploreView(make_context(theme))
+    qtbot.addWidget(view)
+    view.show()
+    assert view.run == RUN
+    assert view.tabs.tabText(0) == "Embedding map"
+    assert view.viewers["embedding"].inspection.step == 1200
+
+
+def test_that_explores_line_of_steps_drives_every_view(qtbot: QtBot, theme: Theme) -> None:
+    context = make_context(theme)
+    view = ExploreView(context)
+    qtbot.addWidget(view)
+    view.show()
+    view.scrubber.go_first()
+    asked = {(request.view, request.step) for request in context.client.requests(FetchInspection)}
+    assert {("embedding", 200), ("attention", 200)} <= asked
+
+
+def test_that_explore_watches_only_the_open_tab(qtbot: QtBot, theme: Theme) -> None:
+    view = ExploreView(make_context(theme))
+    qtbot.addWidget(view)
+    view.show()
+    qtbot.waitExposed(view)
+    assert view.watch.watched == frozenset()
+    view.tabs.setCurrentIndex(list(view.infos).index("attention"))
+    assert view.watch.watched == {"attention"}
+    view.hide()
+    assert [watch.on for watch in view.context.client.requests(Watch)] == [True, False]
+
+
+def test_that_explore_without_runs_says_what_to_do(qtbot: QtBot, theme: Theme) -> None:
+    view = ExploreView(make_context(theme, empty_snapshot()))
+    qtbot.addWidget(view)
+    assert view.stack.currentWidget() is view.empty
+
+
+def test_that_compare_overlays_curves_and_lists_newest_metrics(qtbot: QtBot, theme: Theme) -> None:
+    view = CompareView(make_context(theme))
+    qtbot.addWidget(view)
+    view.show_item(runs=[RUN, OTHER])
+    assert [series.name for series in view.curves.series] == ["CAE", "MAE"]
+    assert view.metrics.currentData() == "quality/knn"
+    assert view.results.index(0, 1).data() == "72.3 ± 0.9"
+
+
+def test_that_a_run_dropped_on_compare_is_added_once(qtbot: QtBot, theme: Theme) -> None:
+    view = CompareView(make_context(theme))
+    qtbot.addWidget(view)
+    view.show_item(paths=[f"/work/cardiac-lab/runs/{OTHER}"])
+    view.show_item(run=OTHER)
+    assert view.chosen == [OTHER]
+
+
+def test_that_only_settings_that_differ_are_listed() -> None:
+    one = sample_run(spec=sample_spec(config={"mask_ratio": 0.5, "depth": 4}))
+    two = sample_run("b-2", spec=sample_spec(config={"mask_ratio": 0.75, "depth": 4, "crops": 2}))
+    (columns, rows), differing, total = differing_settings([one, two], ["A", "B"], show_all=False)
+    assert columns == ("setting", "A", "B")
+    assert rows == (("mask ratio", "0.5", "0.75"), ("crops", "none", "2"))
+    assert (differing, total) == (2, 11)
+
+
+def test_that_unequal_budgets_are_named() -> None:
+    runs = [sample_run(step=1000), sample_run("b-2", step=2000)]
+    sentence = unequal_budget(runs, ["A", "B"]).replace("\u202f", " ")
+    assert sentence == "Not the same number of records seen: A 64 000, B 128 000."
+    assert unequal_budget([runs[0], sample_run(step=1010)], ["A", "B"]) == ""
