@@ -189,7 +189,7 @@ class RunHeader(QWidget):
         entry("kill", "Kill…", "stop", self.kill_wanted.emit)
         entry("delete", "Delete…", "delete", self.delete_wanted.emit)
 
-    def render(self, summary: RunSummary, model: RunsModel) -> None:
+    def show_run(self, summary: RunSummary, model: RunsModel) -> None:
         """Show what is known of a run now."""
         methods = model.workspace.methods
         self._header.set_title(run_title(summary, methods))

@@ -126,7 +126,7 @@ class RunPage(Page):
         summary = self.summary
         if run != self.run or summary is None:
             return
-        self.bar.render(summary, self.model)
+        self.bar.show_run(summary, self.model)
         self.pictures.set_running(summary.state in ACTIVE)
         self.watch.set_active(self.isVisible() and summary.state in ACTIVE)
         self._dirty(run)

@@ -217,7 +217,7 @@ class Viewer(QWidget):
         if self.inspection is None:
             return []
         picture = path.with_suffix(".png")
-        image = self._stack.currentWidget().grab().toImage()
+        image = (self._body or self).grab().toImage()
         image.setText("Description", f"{self.sentence()}. {reproduce}".strip())
         if not image.save(str(picture)):
             msg = f"{picture} could not be written"

@@ -110,7 +110,7 @@ class CurvePlot(QWidget):
         self.series: list[Series] = []
         self.marks: list[Mark] = []
         self.hidden: set[str] = set()
-        self.window = 1  # points to smooth over
+        self.smoothing = 1  # points to smooth over
         self.is_log = False
         self.bands: dict[str, tuple[Array, Array, Array]] = {}  # given spreads (x, low, high), instead of smoothing's
         self._x_name = "step"
@@ -191,7 +191,7 @@ class CurvePlot(QWidget):
             self._legend.insertWidget(place, entry)
         is_shown = series.key not in self.hidden
         colour = self.theme.categorical(series.colour)
-        mean, spread = smooth(np.asarray(series.y, np.float64), self.window)
+        mean, spread = smooth(np.asarray(series.y, np.float64), self.smoothing)
         x, low, high = self.bands.get(series.key, (series.x, mean - spread, mean + spread))
         left_out = 0
         if self.is_log:

@@ -77,7 +77,7 @@ class LossChart(QWidget):
         series = [self._series(history, name, place, axis) for place, name in enumerate(names)]
         shortest = max(len(series[0].x), 1)
         steps = max(self._steps_per_point(history, names[0]), 1e-9)
-        self.plot.window = max(1, min(shortest, round(self.smoothing.currentData() / steps)))
+        self.plot.smoothing = max(1, min(shortest, round(self.smoothing.currentData() / steps)))
         self.plot.is_log = self.scale.currentText() == "Log"
         units = {"step": ("step", "steps"), "image": ("image", "images"), "time": ("second", "s")}
         self.plot.set_x(*units[axis])
