@@ -63,6 +63,7 @@ class PlanForm(QWidget):
         self.duplicates = QCheckBox("Leave out files with the same content")
         self.will_write, self.will_take = ElidedLabel("", "body"), ElidedLabel("", "body")
         self.space_note = label("", "small", "error", wrap=True)
+        self._paths: tuple[str, ...] = ()
         self._dialog: QFileDialog | None = None
         self._arrange()
         self._connect()
@@ -114,16 +115,21 @@ class PlanForm(QWidget):
 
     def _connect(self) -> None:
         change = self.model.change
-        self.name.textEdited.connect(lambda text: change(name=text.strip()))
+        self.name.textEdited.connect(self._name_edited)
         self.kind.activated.connect(lambda _place: change(kind=self.kind.currentData()))
         self.size_px.valueChanged.connect(lambda value: change(size_px=value))
         self.encoded.toggled.connect(lambda on: change(keep_encoded=on))
         self.labels.activated.connect(lambda _place: self._labels_chosen())
         self.table.clicked.connect(self.choose_table)
-        self.split_by.activated.connect(lambda _place: change(split_by=self.split_by.currentData()))
+        self.split_by.activated.connect(lambda _place: self._split_chosen())
         self.val.valueChanged.connect(lambda value: change(val_share=value / 100))
         self.test.valueChanged.connect(lambda value: change(test_share=value / 100))
         self.duplicates.toggled.connect(lambda on: change(drop_duplicates=on))
+
+    def _name_edited(self, text: str) -> None:
+        if not self.name_problem():
+            self.model.change(name=text.strip())
+        self.model.changed.emit()
 
     def _labels_chosen(self) -> None:
         chosen = self.labels.currentData()
@@ -131,6 +137,11 @@ class PlanForm(QWidget):
             self.choose_table()
         else:
             self.model.change(labels=chosen)
+
+    def _split_chosen(self) -> None:
+        place = self.split_by.findText(self.split_by.currentText())
+        known = self.split_by.itemData(place) if place >= 0 else None
+        self.model.change(split_by=self.split_by.currentText().strip() if known is None else known)
 
     def choose_table(self) -> None:
         """Ask for the CSV or JSONL file that has the labels, without holding the window up."""
@@ -153,7 +164,8 @@ class PlanForm(QWidget):
         options, plan = self.model.options, self.model.plan
         boxes = (self.name, self.kind, self.size_px, self.encoded, self.labels, self.val, self.test, self.duplicates)
         blockers = [QSignalBlocker(box) for box in boxes]
-        if not self.name.hasFocus():
+        new_paths, self._paths = self._paths != self.model.paths, self.model.paths
+        if new_paths or not (self.name.hasFocus() or self.name_problem()):
             self.name.setText(options.name or (plan.options.name if plan else ""))
         self.kind.setCurrentIndex(max(0, self.kind.findData(options.kind)))
         if not self.size_px.hasFocus():
@@ -181,10 +193,13 @@ class PlanForm(QWidget):
         wanted = [("each record by chance", "")]
         if plan is not None and plan.classes:
             wanted.append(("label, equal shares", "label"))
-        if plan is not None and any(group.kind == "group" for group in plan.recognised):
-            wanted.append(("group, none in two splits", "group"))
         if options.split_by and options.split_by not in {value for _, value in wanted}:
             wanted.append((options.split_by, options.split_by))
+        line = self.split_by.lineEdit()
+        if line is not None and line.hasFocus():
+            return
+        self.split_by.setEditable(options.labels == "table")
+        self.split_by.setToolTip("Or write the name of the table's column that holds the patient, video or slide.")
         self.split_by.clear()
         for text, value in wanted:
             self.split_by.addItem(text, value)

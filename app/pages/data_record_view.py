@@ -53,7 +53,7 @@ class RecordView(QWidget):
         self.tiles.want([row.index])
         self.picture.show_record(row.index)
         facts = [
-            ("record", f"{numbers.count(row.index)} of {numbers.count(info.records)}"),
+            ("record", f"number {numbers.count(row.index)}, counted from 0"),
             ("label", row.label or "none"),
             ("split", row.split or "none"),
             ("used in training", "no, excluded" if row.excluded else "yes"),

@@ -19,7 +19,7 @@ from engine.protocol.messages import Failed, ListRecords, Message, RecordRow, Re
 PAGE: Final = 256
 PAGES_KEPT: Final = 64
 IN_FLIGHT: Final = 2
-GATHER: Final = 20_000
+GATHER: Final = 10_000  # rows of one answer, at most
 RowRole: Final = Qt.ItemDataRole.UserRole + 1
 Reader = Callable[[list[RecordRow]], None]
 

@@ -97,7 +97,10 @@ class TileCache(QObject):
         if isinstance(reply, Thumbnails) and arrays:
             sizes = arrays[1] if len(arrays) > 1 else [None] * len(reply.records)
             for record, picture, size in zip(reply.records, arrays[0], sizes, strict=True):
-                self._keep(record, to_image(picture, size))
+                if size is not None and min(size) == 0:
+                    self._missing.add(record)
+                else:
+                    self._keep(record, to_image(picture, size))
             self._missing.update(set(batch) - set(reply.records))
         else:
             self._missing.update(batch)

@@ -148,7 +148,6 @@ class DataView(Page):
         for key, run in (
             ("Del", self.browse.toggle_excluded),
             ("Ctrl+Return", self._start),
-            ("Ctrl+F", self.browse.words.setFocus),
         ):
             holder = self.browse.grid if key == "Del" else self
             shortcut = QShortcut(QKeySequence(key), holder)
@@ -171,14 +170,20 @@ class DataView(Page):
 
     # ── what the user asks for ───────────────────────────────────────────────────────────────────
 
-    def show_item(self, dataset: str | None = None, paths: Sequence[str] | None = None) -> None:
-        """Open a dataset, by name or path; or recognise paths and show the plan of their import."""
+    def show_item(self, dataset: str | None = None, paths: Sequence[str] | None = None, *, add: bool = False) -> None:
+        """Open a dataset, by name or path; plan the import of paths; or ask for files to add."""
         if paths:
             self.open_paths(paths)
         elif dataset:
             known = self.context.workspace.datasets.values()
             name = next((info.name for info in known if dataset in {info.name, info.path}), dataset)
             self._open(name)
+        elif add:
+            self.add_files()
+
+    def clear_selection(self) -> None:
+        """Select no record; Esc does it."""
+        self.browse.select_none()
 
     def open_paths(self, paths: Sequence[str]) -> None:
         """Recognise files and folders and show the plan of their import."""

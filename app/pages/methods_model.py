@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +29,7 @@ from engine.protocol.schema import DatasetInfo
 
 CHECK_MS: Final = 350
 LOOP: Final = "training."
+LARGEST_SPEC_BYTES: Final = 1 << 20
 PRESETS: Final = ("tiny", "small", "paper")
 
 
@@ -38,7 +40,6 @@ class MethodsModel(QObject):
     method_changed = Signal()  # another method, or another preset of it
     checked = Signal()  # problems, misfit, command or failure
     started = Signal(str)  # run
-    failed = Signal(object)  # Failure of a start
 
     def __init__(self, client: Client, workspace: WorkspaceModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -58,6 +59,7 @@ class MethodsModel(QObject):
         self.misfit = ""
         self.command = ""
         self.check_failure: Failure | None = None
+        self.start_failure: Failure | None = None
         self.checking = False
         self.starting = False
         self._question = 0
@@ -112,8 +114,9 @@ class MethodsModel(QObject):
 
     def choose_data(self, name: str) -> None:
         """Show which methods fit another dataset; `name` may also be its path."""
-        found = next((info.name for info in self.workspace.datasets.values() if name in {info.name, info.path}), name)
-        if found != self.dataset:
+        known = self.workspace.datasets.values()
+        found = next((info.name for info in known if name in {info.name, info.path}), "")
+        if found and found != self.dataset:
             self.dataset = found
             self._fill()
             self.contents_changed.emit()
@@ -191,14 +194,14 @@ class MethodsModel(QObject):
         spec = self.spec()
         if spec is None or self.starting:
             return
-        self.starting = True
+        self.starting, self.start_failure = True, None
 
         def take(reply: Message, _arrays: list[Any]) -> None:
             self.starting = False
             if isinstance(reply, RunAccepted):
                 self.started.emit(reply.run)
             elif isinstance(reply, Failed):
-                self.failed.emit(reply.failure)
+                self.start_failure = reply.failure
             self.checked.emit()
 
         self._client.send(StartRun(id=self._client.new_id(), spec=spec), take)
@@ -208,12 +211,14 @@ class MethodsModel(QObject):
 
     def _new_form(self) -> None:
         self.config, self.training = {}, {}
-        self.problems, self.misfit, self.command, self.check_failure = (), "", "", None
+        self.problems, self.misfit, self.command = (), "", ""
+        self.check_failure = self.start_failure = None
         self.dry_run.clear()
         self.method_changed.emit()
 
     def _settings_changed(self) -> None:
         self._question += 1
+        self.start_failure = None
         self.dry_run.compare(self.spec())
         self._timer.start()
 
@@ -251,3 +256,23 @@ class MethodsModel(QObject):
 def form_values(config: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings of method and loop under the names that the form gives them."""
     return {**config, **{LOOP + name: value for name, value in training.items()}}
+
+
+def read_spec(path: str) -> RunSpec:
+    """Return the settings of a run.yaml file.
+
+    Raises:
+        ValueError: the file is missing, too large or holds no settings; the text is a sentence.
+    """
+    file = Path(path)
+    try:
+        if file.stat().st_size > LARGEST_SPEC_BYTES:
+            msg = f"it is larger than {LARGEST_SPEC_BYTES // 1024} kB, which no file of settings is."
+            raise ValueError(msg)
+        return msgspec.yaml.decode(file.read_bytes(), type=RunSpec)
+    except OSError as error:
+        msg = f"it cannot be read ({error.strerror})."
+        raise ValueError(msg) from error
+    except msgspec.MsgspecError as error:
+        msg = f"it holds no settings of a run ({error})."
+        raise ValueError(msg) from error

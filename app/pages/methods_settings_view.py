@@ -68,6 +68,7 @@ class SettingsView(QWidget):
         self.broken = FailedState(theme, "")
         self.nothing = EmptyState(theme, "Choose a method to see its settings.", icon="methods")
         self.stack = QStackedWidget()
+        self._unplaced = ""  # problems of no setting in the form
         self._arrange()
         self._connect()
         self.refresh_method()
@@ -198,6 +199,7 @@ class SettingsView(QWidget):
         self.presets.set_choices(model.presets(), model.preset)
         self.claim.show_method(info)
         self.paper.show_method(info)
+        self._unplaced = ""
         blockers = [QSignalBlocker(self.form), QSignalBlocker(self.seed)]
         self.form.set_fields(model.form_fields(), model.preset_values())
         if model.prefilled is not None:
@@ -215,8 +217,11 @@ class SettingsView(QWidget):
         self.changed_text.setText(f"{numbers.plural(changed, 'setting')} changed{origin}" if changed else "")
         self.reset_button.setVisible(changed > 0)
         refusal = self._refusal()
-        self.banner.setVisible(bool(refusal))
-        self.banner.tell(refusal, "warn", "Choose data" if model.data is None else "")
+        failure = failure_sentence(model.start_failure) if model.start_failure else self._unplaced
+        self.banner.tell(
+            refusal or failure, "warn" if refusal else "error", "Choose data" if model.data is None else ""
+        )
+        self.banner.setVisible(bool(refusal or failure))
         possible = not refusal and not model.starting and model.info is not None
         for button in (self.start_button, self.queue_button):
             button.setEnabled(possible)
@@ -238,20 +243,12 @@ class SettingsView(QWidget):
         return ""
 
     def _show_check(self) -> None:
-        unplaced = [
+        self._unplaced = " ".join(
             message
             for name, message in self.model.problems
             if not self.form.show_problem(name, message) and not self.form.show_problem(LOOP + name, message)
-        ]
+        )
         self.refresh_state()
-        if unplaced:
-            self.banner.tell(" ".join(unplaced), "error")
-            self.banner.show()
-
-    def tell_failure(self, sentence: str) -> None:
-        """Say why the run was not started."""
-        self.banner.tell(sentence, "error")
-        self.banner.show()
 
     def _fill_devices(self) -> None:
         wanted = [("best that is free", "auto")]

@@ -20,11 +20,10 @@ from PySide6.QtWidgets import (
 from app.actions import Action
 from app.context import AppContext
 from app.pages.data_list import describe_data
-from app.pages.data_model import failure_sentence
 from app.pages.methods_cards import CardDelegate
 from app.pages.methods_catalogue import SORTS, EntryRole, MethodEntry
 from app.pages.methods_filter_view import FilterView
-from app.pages.methods_model import MethodsModel
+from app.pages.methods_model import MethodsModel, read_spec
 from app.pages.methods_settings_view import SettingsView
 from app.widgets import numbers
 from app.widgets.cell_grid import CellGrid
@@ -32,7 +31,7 @@ from app.widgets.empty import EmptyState, FailedState, LoadingState
 from app.widgets.inspector import CLEAR_STACKS, InspectorPlacement
 from app.widgets.panel import Page, Panel, label
 from app.widgets.segmented import Segmented
-from engine.protocol.messages import Failure, RunSpec
+from engine.protocol.messages import RunSpec
 
 FILTER_PX, INSPECTOR_PX = 212, 468
 
@@ -143,7 +142,6 @@ class MethodsView(Page):
         model.catalogue.contents_changed.connect(self._refresh_summary)
         model.catalogue.modelReset.connect(self._select_chosen)
         model.started.connect(self._started)
-        model.failed.connect(self._start_failed)
         self.words.textChanged.connect(lambda text: model.catalogue.set_filter(words=text))
         self.filter_view.reset_wanted.connect(self.words.clear)
         self.nothing.action_wanted.connect(self.filter_view.reset)
@@ -159,7 +157,6 @@ class MethodsView(Page):
     def _add_actions(self) -> None:
         for key, run in (
             ("Ctrl+Return", self.settings.start),
-            ("Ctrl+F", self.words.setFocus),
             ("Ctrl+Shift+C", self.settings.copy_command),
         ):
             shortcut = QShortcut(QKeySequence(key), self)
@@ -179,8 +176,16 @@ class MethodsView(Page):
 
     # ── what the user asks for ───────────────────────────────────────────────────────────────────
 
-    def show_item(self, dataset: str | None = None, method: str | None = None, spec: RunSpec | None = None) -> None:
-        """Show what fits a dataset, a method's settings, or the settings of a run to do again."""
+    def show_item(
+        self,
+        dataset: str | None = None,
+        method: str | None = None,
+        spec: RunSpec | None = None,
+        settings: str | None = None,
+    ) -> None:
+        """Show what fits a dataset, a method, the settings of a run to do again, or those of a run.yaml file."""
+        if settings:
+            spec = self._read_settings(settings)
         if spec is not None:
             self.model.prefill(spec)
         if dataset:
@@ -190,6 +195,13 @@ class MethodsView(Page):
         self._select_chosen()
         if method or spec is not None:
             self.placement.show_inspector()
+
+    def _read_settings(self, path: str) -> RunSpec | None:
+        try:
+            return read_spec(path)
+        except ValueError as error:
+            self.context.notices.post(f"The settings in {path} were not loaded: {error}", "error")
+            return None
 
     def _show_look(self, text: str) -> None:
         self.look.set_current(text)
@@ -211,9 +223,6 @@ class MethodsView(Page):
             self.context.notices.post(
                 f"{run} waits in the queue.", "ok", action="Show", run=lambda: self.context.go("runs", run=run)
             )
-
-    def _start_failed(self, failure: Failure) -> None:
-        self.settings.tell_failure(failure_sentence(failure))
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────
 
