@@ -8,7 +8,8 @@ clipped to their range once, at the end, where torchvision clips after each oper
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -30,6 +31,10 @@ class Colour:
     is_saturation_first: Tensor  # bool: saturation before hue
     is_grey: Tensor  # bool
 
+    def select(self, part: slice) -> Colour:
+        """Return what happens to some of the views."""
+        return Colour(*(getattr(self, field.name)[part] for field in fields(self)))
+
 
 def draw_colour(
     rng: Rng, views: int, jitter: tuple[float, float, float, float], chance: float, grey_chance: float
@@ -37,9 +42,9 @@ def draw_colour(
     """Draw colour changes for `views` views of each record, as torchvision's `ColorJitter` with these strengths.
 
     Returns:
-        A `Colour` of N = V·B views, view by view.
+        A `Colour` of N = B·V views, the views of a record together.
     """
-    draws = rng.uniform(views, 9).transpose(0, 1).reshape(views * len(rng), 9)
+    draws = rng.uniform(views, 9).flatten(0, 1)
     active = draws[:, 0] < chance
     factors = []
     for place, strength in enumerate(jitter[:3]):
@@ -101,10 +106,36 @@ def colour_maps(colour: Colour, mean: Tensor) -> tuple[Tensor, Tensor]:
     return matrix, offset
 
 
-def apply_colour(images: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
-    """Return matrix · value + offset at every pixel of images (N, C, *space)."""
-    flat = images.flatten(2)
-    return torch.baddbmm(offset.unsqueeze(2).to(flat.dtype), matrix.to(flat.dtype), flat).view_as(images)
+def apply_colour(
+    images: Tensor, matrix: Tensor | None, offset: Tensor, gain: Tensor, bounds: Sequence[tuple[float, float]] | None
+) -> Tensor:
+    """Return gain · matrix · value + offset at every pixel, clipped, (N, C, *space) float32, contiguous.
+
+    Args:
+        images: (N, C, *space) float32.
+        matrix: (N, C, C); None = the identity. Off its diagonal it may differ from zero only with three channels.
+        offset: (N, C) or (C,).
+        gain: (C,).
+        bounds: lowest and highest result of each channel; None = not clipped.
+    """
+    count, channels = images.shape[:2]
+    column = (-1, *(1,) * (images.ndim - 2))
+    result = torch.empty(images.shape, device=images.device)
+    offset = offset.expand(count, channels)
+    for channel in range(channels):
+        into = result[:, channel]
+        if matrix is None:
+            torch.mul(images[:, channel], gain[channel], out=into)
+        else:
+            row = matrix[:, channel] * gain[channel]  # (N, C)
+            torch.mul(images[:, channel], row[:, channel].view(column), out=into)
+            if channels == 3:
+                for other in {0, 1, 2} - {channel}:
+                    into.addcmul_(images[:, other], row[:, other].view(column))
+        into.add_(offset[:, channel].view(column))
+        if bounds is not None:
+            into.clamp_(*bounds[channel])
+    return result
 
 
 def mirror_above(images: Tensor, middle: Tensor | float = 0.5) -> Tensor:

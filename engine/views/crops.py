@@ -10,10 +10,10 @@ from torch import Tensor
 
 from engine.protocol.schema import FieldSpec
 from engine.views.blur import gaussian_blur
-from engine.views.colour import apply_colour, colour_maps, draw_colour, mirror_above
+from engine.views.colour import Colour, apply_colour, colour_maps, draw_colour, mirror_above
 from engine.views.geometry import Grid, grid_bands, random_grid, sample_grid
 from engine.views.pixels import channel_statistics, is_bounded, value_scale
-from engine.views.resample import Interpolation, apply_bands, blur_bands
+from engine.views.resample import Interpolation, apply_bands, blur_bands, record_chunks
 from engine.views.rng import Rng
 
 
@@ -78,9 +78,23 @@ def crop_views_with_grid(images: Tensor, rng: Rng, recipe: CropRecipe, count: in
         turn_degrees=recipe.turn_degrees,
     )
     sigma = _draw_sigma(rng.spawn("blur"), recipe, count)
-    values = _sample(images, grid, recipe, sigma)
-    colours = rng.spawn("colour")
-    return Crops(_finish(values, colours, recipe, spec), grid)
+    size = (recipe.size_px,) * len(space)
+    scale, most = value_scale(images), recipe.blur_sigma[1]
+    finish = _Finish(rng.spawn("colour"), recipe, count, images.shape[1], spec)
+    result = torch.empty(count, *images.shape[:2], *size, device=images.device)
+    if grid.is_separable:
+        bands = grid_bands(grid, space, size, recipe.interpolation)
+        if sigma is not None:
+            bands = [blur_bands(axis, sigma, most) for axis in bands]
+        for part in record_chunks(images, size, count):
+            some = slice(part.start * count, part.stop * count)
+            values = finish(apply_bands(images[part], [axis.select(some) for axis in bands], scale), some)
+            result[:, part] = values.view(-1, count, *values.shape[1:]).transpose(0, 1)
+        return Crops(result, grid)
+    values = sample_grid(images, grid, size, recipe.interpolation, scale=scale).transpose(0, 1).flatten(0, 1)
+    values = values if sigma is None else gaussian_blur(values, sigma, most)
+    values = finish(values, slice(None))
+    return Crops(result.copy_(values.view(-1, count, *values.shape[1:]).transpose(0, 1)), grid)
 
 
 def multi_crop(images: Tensor, rng: Rng, recipes: Sequence[tuple[CropRecipe, int]], *, spec: FieldSpec) -> list[Crops]:
@@ -103,51 +117,43 @@ def _draw_sigma(rng: Rng, recipe: CropRecipe, count: int) -> Tensor | None:
     draws = rng.uniform(2, count)
     low, high = recipe.blur_sigma
     sigma = low + (high - low) * draws[:, 0]
-    return torch.where(draws[:, 1] < recipe.blur_chance, sigma, 0.0).T  # (V, B)
+    return torch.where(draws[:, 1] < recipe.blur_chance, sigma, 0.0).flatten()  # (B·V,)
 
 
-def _sample(images: Tensor, grid: Grid, recipe: CropRecipe, sigma: Tensor | None) -> Tensor:
-    """Return the views with values 0…1, blurred where sigma (V, B) > 0, (V, B, C, *size)."""
-    size = (recipe.size_px,) * (images.ndim - 2)
-    scale, most = value_scale(images), recipe.blur_sigma[1]
-    if not grid.is_separable:
-        views = sample_grid(images, grid, size, recipe.interpolation, scale=scale)
-        if sigma is None:
-            return views
-        return torch.stack([gaussian_blur(view, width, most) for view, width in zip(views, sigma, strict=True)])
-    bands = grid_bands(grid, images.shape[2:], size, recipe.interpolation)
-    if sigma is not None:
-        bands = [[blur_bands(axis, width, most) for axis in view] for view, width in zip(bands, sigma, strict=True)]
-    return torch.stack([apply_bands(images, view, scale) for view in bands])
+class _Finish:
+    """What happens to views after sampling: colours, normalisation and clipping in one affine map, then solarising.
 
+    All draws are made at the start, for B·V views, so that parts of a batch can be finished one by one.
+    """
 
-def _finish(values: Tensor, rng: Rng, recipe: CropRecipe, spec: FieldSpec) -> Tensor:
-    """Change colours, normalise, clip and solarise (V, B, C, *size), in one affine map of the channels and one pass."""
-    views, records, channels = values.shape[:3]
-    flat = values.flatten(0, 1)
-    mean, std = channel_statistics(spec, channels)
-    centre, gain = flat.new_tensor(mean), 1 / flat.new_tensor(std)
-    if any(recipe.jitter) or recipe.grey_chance > 0:
-        colour = draw_colour(rng, views, recipe.jitter, recipe.jitter_chance, recipe.grey_chance)
-        matrix, offset = colour_maps(colour, flat.flatten(2).mean(dim=2))
-        flat = apply_colour(flat, gain.unsqueeze(1) * matrix, (offset - centre) * gain)
-    else:
-        shape = (1, channels, *(1,) * (flat.ndim - 2))
-        flat = flat.sub_(centre.view(shape)).mul_(gain.view(shape))
-    if is_bounded(spec):
-        for channel, (middle, spread) in enumerate(zip(mean, std, strict=True)):
-            flat[:, channel].clamp_(-middle / spread, (1 - middle) / spread)
-        if recipe.solarise_chance > 0:
-            chosen = rng.spawn("solarise").chance(recipe.solarise_chance, views).T.reshape(-1)
-            flat = _solarise_some(flat, chosen, centre, gain)
-    return flat.view(views, records, *flat.shape[1:])
+    def __init__(self, rng: Rng, recipe: CropRecipe, views: int, channels: int, spec: FieldSpec) -> None:
+        mean, std = channel_statistics(spec, channels)
+        self._centre = torch.tensor(mean, device=rng.device)
+        self._gain = 1 / torch.tensor(std, device=rng.device)
+        self._bounds: list[tuple[float, float]] | None = None
+        self._colour: Colour | None = None
+        self._solarised: Tensor | None = None
+        if any(recipe.jitter) or recipe.grey_chance > 0:
+            self._colour = draw_colour(rng, views, recipe.jitter, recipe.jitter_chance, recipe.grey_chance)
+        if is_bounded(spec):
+            self._bounds = [(-middle / spread, (1 - middle) / spread) for middle, spread in zip(mean, std, strict=True)]
+            if recipe.solarise_chance > 0:
+                self._solarised = rng.spawn("solarise").chance(recipe.solarise_chance, views).flatten()
 
+    def __call__(self, values: Tensor, part: slice) -> Tensor:
+        """Return finished views of values (N, C, *size) in 0…1; `part` says which of the B·V they are."""
+        matrix = None
+        offset = -self._centre
+        if self._colour is not None:
+            mean = values.mean(dim=tuple(range(2, values.ndim)))
+            matrix, shift = colour_maps(self._colour.select(part), mean)
+            offset = shift + offset
+        finished = apply_colour(values, matrix, offset * self._gain, self._gain, self._bounds)
+        return finished if self._solarised is None else self._solarise(finished, self._solarised[part])
 
-def _solarise_some(values: Tensor, chosen: Tensor, centre: Tensor, gain: Tensor) -> Tensor:
-    """Invert what is brighter than one half in the chosen of N normalised views."""
-    shape = (1, -1, *(1,) * (values.ndim - 2))
-    middle = ((0.5 - centre) * gain).view(shape)
-    if values.device.type == "cpu":  # only the chosen; elsewhere asking which would cost more than doing all
-        some = chosen.nonzero().squeeze(1)
-        return values.index_copy_(0, some, mirror_above(values[some], middle))
-    return torch.where(chosen.view(-1, *(1,) * (values.ndim - 1)), mirror_above(values, middle), values)
+    def _solarise(self, values: Tensor, chosen: Tensor) -> Tensor:
+        middle = ((0.5 - self._centre) * self._gain).view(1, -1, *(1,) * (values.ndim - 2))
+        if values.device.type == "cpu":  # only the chosen; elsewhere asking which would cost more than doing all
+            some = chosen.nonzero().squeeze(1)
+            return values.index_copy_(0, some, mirror_above(values[some], middle))
+        return torch.where(chosen.view(-1, *(1,) * (values.ndim - 1)), mirror_above(values, middle), values)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.errors import ConfigError
-from engine.views.resample import Bands, Interpolation, apply_bands, axis_bands
+from engine.views.resample import Bands, Interpolation, apply_bands, axis_bands, record_chunks
 from engine.views.rng import Rng
 
 _ATTEMPTS = 10
@@ -188,7 +188,12 @@ def sample_grid(
     target = (size,) * len(space) if isinstance(size, int) else tuple(size)
     if grid.is_separable:
         bands = grid_bands(grid, space, target, interpolation)
-        return torch.stack([apply_bands(images, view, scale) for view in bands])
+        result = torch.empty(grid.views, *images.shape[:2], *target, device=images.device)
+        for part in record_chunks(images, target, grid.views):
+            some = slice(part.start * grid.views, part.stop * grid.views)
+            values = apply_bands(images[part], [axis.select(some) for axis in bands], scale)
+            result[:, part] = values.unflatten(0, (-1, grid.views)).transpose(0, 1)  # type: ignore[no-untyped-call]
+        return result
     if len(space) not in {2, 3}:
         raise ConfigError(f"Turned views need two or three axes; these have {len(space)}.", "Set the rotation to 0.")
     points = min(_MOST_POINTS, max(1, *(math.ceil(a / b) for a, b in zip(space, target, strict=True))))
@@ -204,21 +209,13 @@ def sample_grid(
     return torch.stack(views).mul_(scale)
 
 
-def grid_bands(
-    grid: Grid, space: Sequence[int], size: Sequence[int], interpolation: Interpolation
-) -> list[list[Bands]]:
-    """Return the bands of a separable grid: for each view, one per axis."""
-    views = []
-    for view in range(grid.views):
-        sides = enumerate(zip(space, size, strict=True))
-        start, extent, flip = grid.start[view], grid.extent[view], grid.flip[view]
-        views.append(
-            [
-                axis_bands(start[:, axis], extent[:, axis], flip[:, axis], length, side, interpolation)
-                for axis, (length, side) in sides
-            ]
-        )
-    return views
+def grid_bands(grid: Grid, space: Sequence[int], size: Sequence[int], interpolation: Interpolation) -> list[Bands]:
+    """Return the bands of a separable grid, one per axis, of B·V views, the views of a record together."""
+    start, extent, flip = (part.transpose(0, 1).flatten(0, 1) for part in (grid.start, grid.extent, grid.flip))
+    return [
+        axis_bands(start[:, axis], extent[:, axis], flip[:, axis], length, side, interpolation)
+        for axis, (length, side) in enumerate(zip(space, size, strict=True))
+    ]
 
 
 def resized_crops(

@@ -8,7 +8,7 @@ whole rows with the kernel made for bags of embeddings.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -123,40 +123,46 @@ def _blurred(bands: Bands, sigma: Tensor, most: float, *, window: int) -> Bands:
     bell = bell / bell.sum(dim=1, keepdim=True)  # (N, D)
     period = max(1, 2 * (size - 1))
     row = (torch.arange(size, device=device).unsqueeze(1) + offset) % period
-    row = torch.minimum(row, period - row).flatten()  # (size · D)
-    first = bands.first[:, row].view(count, size, -1)
-    low = first.amin(dim=2) if not window else torch.zeros_like(bands.first)
+    row = torch.minimum(row, period - row)  # (size, D)
+    first = bands.first[:, row.flatten()].view(count, size, -1)
+    # `first` rises or falls all along the axis, so its extremes are at the ends of the rows that a blur reaches
+    ends = bands.first[:, row.amin(dim=1)], bands.first[:, row.amax(dim=1)]
+    low = torch.zeros_like(bands.first) if window else torch.minimum(*ends)
     spread = first - low.unsqueeze(2)
-    span = window or int(spread.max()) + taps
-    terms = bands.weights[:, row].view(count, size, -1, taps) * bell.view(count, 1, -1, 1)
+    span = window or int((torch.maximum(*ends) - low).max()) + taps
+    terms = bands.weights[:, row.flatten()].view(count, size, -1, taps) * bell.view(count, 1, -1, 1)
     places = spread.unsqueeze(3) + torch.arange(taps, device=device)
     weights = torch.zeros(count, size, span, device=device)
     weights.scatter_add_(2, places.flatten(2), terms.flatten(2))
     return Bands(low, weights, bands.length)
 
 
+def record_chunks(images: Tensor, size: Sequence[int], views: int = 1) -> Iterator[slice]:
+    """Yield parts of a batch that are worked on at a time: on the processor, as much as its cache holds."""
+    count, channels = images.shape[:2]
+    if images.device.type != "cpu":
+        yield slice(0, count)
+        return
+    step = max(1, _CHUNK // (views * channels * max(math.prod(images.shape[2:]), math.prod(size))))
+    for begin in range(0, count, step):
+        yield slice(begin, min(begin + step, count))
+
+
 def apply_bands(images: Tensor, bands: Sequence[Bands], scale: float = 1.0) -> Tensor:
-    """Resample every spatial axis of images (N, C, *space), one `Bands` of N views per axis, → (N, C, *size) float32.
+    """Resample every spatial axis of images (B, C, *space), → (B·V, C, *size) float32, the views of a record together.
 
     Args:
         images: any number type.
-        bands: in the order of the axes.
+        bands: of B·V views, one per axis, in the order of the axes.
         scale: a factor for the values, for example 1/255.
     """
     if images.device.type != "cpu":
-        return _multiply(images.to(torch.float32), [band.matrix() for band in bands]).mul_(scale)
-    size = [band.first.shape[1] for band in bands]
-    count, channels = images.shape[:2]
-    result = torch.empty(count, channels, *size)
-    chunk = max(1, _CHUNK // (channels * max(math.prod(images.shape[2:]), math.prod(size))))
-    for begin in range(0, count, chunk):
-        part = slice(begin, begin + chunk)
-        values = images[part]
-        for axis in reversed(range(len(bands))):
-            factor = scale if axis == len(bands) - 1 else 1.0
-            values = _sum_rows(values, 2 + axis, bands[axis].select(part), factor)
-        result[part] = values
-    return result
+        values = images.to(torch.float32).repeat_interleave(len(bands[0].first) // len(images), dim=0)
+        return _multiply(values, [band.matrix() for band in bands]).mul_(scale)
+    values = images
+    for axis in reversed(range(len(bands))):
+        values = _sum_rows(values, 2 + axis, bands[axis], scale if axis == len(bands) - 1 else 1.0)
+    return values
 
 
 def _multiply(images: Tensor, matrices: Sequence[Tensor]) -> Tensor:
@@ -176,20 +182,22 @@ def _multiply(images: Tensor, matrices: Sequence[Tensor]) -> Tensor:
 
 
 def _sum_rows(values: Tensor, axis: int, bands: Bands, scale: float) -> Tensor:
-    """Resample one axis of values (N, …) by weighted sums of whole rows; the result may be strided."""
+    """Resample one axis of values (B, …) to (B·V, …) by weighted sums of whole rows; the result may be strided."""
     moved = values.movedim(axis, 1)
     rows = moved.to(torch.float32, memory_format=torch.contiguous_format).contiguous()
-    count, length = rows.shape[:2]
-    size, taps = bands.weights.shape[1:]
-    used = bands.weights != 0
-    index = bands.first.unsqueeze(2) + torch.arange(taps) + length * torch.arange(count).view(-1, 1, 1)
-    lengths = used.sum(dim=2).flatten()
-    weights = bands.weights[used]
+    length = rows.shape[1]
+    count, size, taps = bands.weights.shape
+    record = torch.arange(count).div_(count // len(rows), rounding_mode="floor")
+    index = (bands.first + length * record.view(-1, 1)).unsqueeze(2) + torch.arange(taps)
+    is_used = bands.weights != 0
+    used = is_used.flatten().nonzero().squeeze(1)
+    weights = bands.weights.flatten().index_select(0, used)
+    lengths = is_used.sum(dim=2).flatten()
     summed = F.embedding_bag(
-        index[used],
-        rows.view(count * length, -1),
-        lengths.cumsum(0) - lengths,
+        index.flatten().index_select(0, used),
+        rows.view(len(rows) * length, -1),
+        lengths.cumsum(0).sub_(lengths),
         mode="sum",
-        per_sample_weights=weights * scale if scale != 1.0 else weights,
+        per_sample_weights=weights.mul_(scale) if scale != 1.0 else weights,
     )
     return summed.view(count, size, *rows.shape[2:]).movedim(1, axis)
