@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from engine.distribution import from_first
 from engine.protocol.messages import WorkerCommand
+from engine.training.distribution import from_first
 from engine.training.link import Link
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name))

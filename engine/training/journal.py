@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine.distribution import rank
 from engine.errors import DiskFull, SelfsightError
 from engine.protocol.messages import Failure, MetricsRow, RunEvent
 from engine.runs import RunFolder, utc_now
+from engine.training.distribution import rank
 from engine.training.link import Link
 
 SECONDS_BETWEEN_ROWS = 0.2

@@ -15,7 +15,6 @@ from typing import Any
 
 from engine.data.loader import Loader
 from engine.data.store import Dataset
-from engine.distribution import rank
 from engine.errors import DataError, SelfsightError
 from engine.evaluation.quality import QualityMonitor
 from engine.inspections.live import LiveViews
@@ -26,6 +25,7 @@ from engine.runs import RunFolder, extend
 from engine.training.checkpoints import Checkpoint, newest_checkpoint, set_aside
 from engine.training.control import Control
 from engine.training.devices import is_out_of_memory, open_fabric, out_of_memory, resolve_device
+from engine.training.distribution import rank
 from engine.training.journal import Journal
 from engine.training.link import Link
 from engine.training.load import store_schema

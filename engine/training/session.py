@@ -17,7 +17,6 @@ from lightning_fabric import Fabric
 from engine.data.batch import Batch
 from engine.data.loader import Loader
 from engine.data.store import Dataset
-from engine.distribution import rank, world_size
 from engine.durable import write_atomic
 from engine.errors import DiskFull, Diverged
 from engine.evaluation.quality import QualityMonitor
@@ -27,6 +26,7 @@ from engine.runs import RunFolder
 from engine.training.checkpoints import Checkpoint, Position, Saved, save_checkpoint
 from engine.training.control import Control
 from engine.training.devices import memory_used
+from engine.training.distribution import rank, world_size
 from engine.training.journal import Journal
 from engine.training.link import Link
 from engine.training.settings import TrainingSettings

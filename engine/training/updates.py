@@ -19,8 +19,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from engine.data.batch import Batch
-from engine.distribution import any_of, rank, world_size
 from engine.method import Model, Stage
+from engine.training.distribution import any_of, rank, world_size
 from engine.training.optimisers import build_optimiser, clip_gradients, gradient_norm, set_schedule
 from engine.training.schedules import learning_rate, weight_decay
 from engine.training.settings import TrainingSettings

@@ -1,7 +1,4 @@
-"""Several processes, one batch: who am I, and tensors of all, with gradients.
-
-Losses that compare records with each other call `gather`; alone it returns its argument. No loop, no disk.
-"""
+"""Several processes, one run: who am I, and what all agree on. Losses gather by `engine.objectives.gather`."""
 
 from __future__ import annotations
 
@@ -25,18 +22,6 @@ def world_size() -> int:
 def rank() -> int:
     """Return the number of this process; known from torchrun's environment before the group is up."""
     return dist.get_rank() if is_distributed() else int(os.environ.get("RANK", "0"))
-
-
-def gather(values: Tensor) -> Tensor:
-    """Return `values` (B, …) of all processes as (B · processes, …), in the order of ranks; gradients flow back.
-
-    Every process must call it with the same shape.
-    """
-    if not is_distributed():
-        return values
-    from torch.distributed.nn.functional import all_gather
-
-    return torch.cat(tuple(all_gather(values)))
 
 
 def any_of(flag: Tensor) -> Tensor:
