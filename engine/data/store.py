@@ -350,14 +350,14 @@ class Dataset:
     def _all_texts(self, field: str) -> list[str]:
         good = self._note_damage(field)
         if not good.all():
-            texts = iter(self.texts(field, np.flatnonzero(good & ~self._damaged)))
-            return [next(texts) if fine else "" for fine in (good & ~self._damaged).tolist()]
+            pieces = iter(self._pieces(field, np.flatnonzero(good)))
+            return [next(pieces).tobytes().decode("utf-8", "replace") if fine else "" for fine in good.tolist()]
         data = self._stream(f"{field}.data").values.tobytes()
         ends = self._stream(f"{field}.offsets").values.tolist()
         return [data[a:b].decode("utf-8", "replace") for a, b in pairwise(ends)]
 
     def _note_damage(self, field: str) -> Array:
-        good = self.intact(field, np.arange(len(self)))
+        good = self._field_intact(field, np.arange(len(self)))
         if not good.all():
             logger.warning("%s: %d records of %s are damaged", self.path.name, int((~good).sum()), field)
         return good
