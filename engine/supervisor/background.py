@@ -53,11 +53,25 @@ class Background:
         self._mailbox = mailbox
         self._work: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None], Callable[[Exception], None]]]
         self._work = queue.SimpleQueue()
+        self._open = 0  # given and not yet answered; counted in the loop
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def do(self, work: Callable[[], T], then: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
         """Run `work` on the thread, then `then(result)` or `failed(error)` in the loop."""
-        self._work.put((work, then, failed))
+        self._open += 1
+        self._work.put((work, self._counted(then), self._counted(failed)))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that was given has been done and answered."""
+        return self._open == 0
+
+    def _counted(self, call: Callable[[Any], None]) -> Callable[[Any], None]:
+        def counted(value: Any) -> None:
+            self._open -= 1
+            call(value)
+
+        return counted
 
     def tell(self, call: Callable[[], None]) -> None:
         """Have the loop run `call`; from work that runs on this thread, before its own result arrives."""

@@ -26,7 +26,7 @@ KEPT = 200  # finished jobs that are still listed
 SHOW_S = 0.1
 CANCEL_S = 10.0  # a job that does not end by itself is killed
 MAX_ATTEMPTS = 2  # a job that was running when the engine died twice is not begun again
-TAIL_BYTES = 4_000
+TAIL_BYTES = 16_000
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ SILENT_S = 6.0  # no word from a worker for so long: it does not respond
 SILENT_AT_START_S = 40.0  # while it imports torch from a cold disk
 ENDED = frozenset({"finished", "stopped", "failed"})
 ACTIVE = frozenset({"starting", "training", "paused", "stopping"})
-TAIL_BYTES = 4_000
+TAIL_BYTES = 16_000
 Then = Callable[[], None]
 Failed = Callable[[Exception], None]
 
@@ -44,6 +44,7 @@ class LiveRun:
     device: str
     has_spoken: bool = False  # a state of its own has come
     stopping: bool = False
+    resume_after: bool = False  # asked for while it was stopping
     silent: bool = False
     failure: m.Failure | None = None
     told: dict[str, Choice] = field(default_factory=dict)  # views it was told to compute
@@ -160,11 +161,15 @@ class Runs:
             text = "It was taken out of the queue before it began."
             self._change_state(run, _state("stopped", row.step, text), then, failed)
         elif action == "resume" and row.state not in {"queued", "finished"}:
-            text = f"Queued to go on from step {max(row.saved_step, 0)}."
-            self._change_state(run, _state("queued", row.step, text), self._queued(run, then), failed)
+            self._resume(run, then, failed)
         else:
             hint = "Continue it for more steps." if row.state == "finished" else "Resume it first."
             raise RunError(f"{run} is {row.state}: there is nothing to {action}.", hint)
+
+    def _resume(self, run: str, then: Then, failed: Failed) -> None:
+        row = self.rows[run]
+        text = f"Queued to go on from step {max(row.saved_step, 0)}."
+        self._change_state(run, _state("queued", row.step, text), self._queued(run, then), failed)
 
     def _control_live(self, run: str, live: LiveRun, action: str) -> None:
         if action == "kill":
@@ -172,6 +177,9 @@ class Runs:
             return
         if action == "first":
             raise RunError(f"{run} has started already.", "There is nothing to move.")
+        if self.rows[run].state == "stopping":
+            live.resume_after = action == "resume"
+            return
         self._command(live, action)
         if action == "stop" and not live.stopping:
             live.stopping = True
@@ -316,7 +324,12 @@ class Runs:
             if summary.state not in ENDED:
                 self._append(run, _last_event(summary, live, code, folder.log_tail(TAIL_BYTES), engine_stops))
 
-        self._core.disk.do(settle, lambda _: self.refresh(run), _log_error(run))
+        def settled(_: None) -> None:
+            self.refresh(run)
+            if live.resume_after and not engine_stops:
+                self._resume(run, _nothing, _log_error(run))
+
+        self._core.disk.do(settle, settled, _log_error(run))
 
     def stop_all(self) -> None:
         """Ask every run to save and stop."""
@@ -364,8 +377,8 @@ class Runs:
 
 def _as_live(row: m.RunSummary, live: LiveRun) -> m.RunSummary:
     state: m.RunState = row.state if live.has_spoken else "starting"
-    if live.stopping and state in {"starting", "training", "paused"}:
-        state = "stopping"
+    if state in ENDED or (live.stopping and state != "interrupted"):
+        state = "stopping"  # until its process is gone and its device free
     failure = None if state in ACTIVE else row.failure
     if live.silent and state in ACTIVE:
         failure = m.Failure(
@@ -413,6 +426,10 @@ def _last_event(
         "log_tail": tail,
     }
     return m.RunEvent(time=utc_now(), step=row.step, kind="failure", level="error", text=failure.message, data=data)
+
+
+def _nothing() -> None:
+    """Nobody waits for an answer."""
 
 
 def _log_error(subject: str) -> Failed:

@@ -140,7 +140,8 @@ class Server:
     def _is_over(self) -> bool:
         if not self._has_begun_to_stop:
             return False
-        return not self._runs.live or time.monotonic() - self._stopping_since > STOP_S
+        has_settled = not self._runs.live and self._core.disk.is_idle
+        return has_settled or time.monotonic() - self._stopping_since > STOP_S
 
     def _loop(self) -> None:
         poller = zmq.Poller()

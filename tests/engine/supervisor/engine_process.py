@@ -124,9 +124,17 @@ class PlainWindow:
                 raise TimeoutError(msg)
             self._next(left)
 
-    def drain(self, quiet_s: float = 0.5) -> None:
-        while self._next(quiet_s) is not None:
-            pass
+    def wait_for_views(self, count: int, limit_s: float = LIMIT_S) -> None:
+        deadline = time.monotonic() + limit_s
+        while len(self.views) < count:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{len(self.views)} of {count} views came; last events {self.events[-3:]}"
+            self._next(left)
+
+    def listen(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self._next(left)
 
     def _next(self, limit_s: float) -> m.Message | None:
         if not self.socket.poll(int(limit_s * 1000) + 1):

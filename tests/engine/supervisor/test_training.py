@@ -11,7 +11,7 @@ import pytest
 
 from engine.data.samples import make_sample
 from engine.protocol import messages as m
-from tests.engine.supervisor.engine_process import EngineProcess, PlainWindow, new_id, run_is, wait_until, window_of
+from tests.engine.supervisor.engine_process import EngineProcess, PlainWindow, new_id, run_is, window_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -235,10 +235,11 @@ def test_that_a_watched_view_comes_once_for_each_credit(home: Path, watching: Pl
     watch = m.Watch(id=new_id(), run=run, view="reconstruction", credits=1)
     watching.ask(watch)
     watching.wait_for(lambda event: isinstance(event, m.MetricsAppended) and event.run == run)
-    wait_until(lambda: watching.drain(0.2) or bool(watching.views), "a view came")
-    watching.drain(1.0)
+    watching.wait_for_views(1)
+    watching.listen(1.5)
     assert len(watching.views) == 1
     watching.ask(m.Watch(id=new_id(), run=run, view="reconstruction", credits=1))
-    wait_until(lambda: watching.drain(0.2) or len(watching.views) == 2, "the next came")
+    watching.wait_for_views(2)
+    assert watching.views[1].step > watching.views[0].step
     control(watching, run, "kill")
     summary(watching, run, "interrupted")
