@@ -12,7 +12,9 @@ import importlib.util
 import logging
 import pkgutil
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 
 from engine import methods as builtin_methods
@@ -38,16 +40,17 @@ def load_methods(*, plugins: bool = True) -> dict[str, Registered]:
     """Return every method by id; built-in ones first, each group sorted.
 
     Raises:
-        MethodError: two methods have one id, or a built-in method lacks its record.
+        MethodError: two methods have one id.
     """
     found: dict[str, Registered] = {}
     for module_info in sorted(pkgutil.iter_modules(builtin_methods.__path__), key=lambda info: info.name):
-        method = importlib.import_module(f"{builtin_methods.__name__}.{module_info.name}").METHOD
-        found[method.id] = Registered(id=method.id, source="built in", method=method)
+        name = f"{builtin_methods.__name__}.{module_info.name}"
+        registered = _load(module_info.name.replace("_", "-"), "built in", partial(_import_method, name))
+        found[registered.id] = registered
     if plugins:
         for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
             package = point.dist.name if point.dist else point.value
-            registered = _load_plugin(point.name, package, point.load)
+            registered = _load(point.name, package, point.load)
             if registered.id in found:
                 raise MethodError(
                     f"Two methods are called {registered.id!r}: one is {found[registered.id].source}, "
@@ -58,9 +61,13 @@ def load_methods(*, plugins: bool = True) -> dict[str, Registered]:
     return found
 
 
-def _load_plugin(name: str, package: str, load: object) -> Registered:
+def _import_method(module: str) -> object:
+    return importlib.import_module(module).METHOD
+
+
+def _load(name: str, package: str, load: Callable[[], object]) -> Registered:
     try:
-        method = load()  # type: ignore[operator]
+        method = load()
         if not isinstance(method, Method):
             msg = f"{name} of {package} is a {type(method).__name__}, not a Method"
             raise TypeError(msg)  # noqa: TRY301
@@ -68,8 +75,8 @@ def _load_plugin(name: str, package: str, load: object) -> Registered:
         logger.exception("the method %s of %s cannot be loaded", name, package)
         failure = Failure(
             kind="method",
-            message=f"{package} brings the method {name!r}, which cannot be loaded: {error}",
-            hint=f"Update or uninstall {package}.",
+            message=f"The method {name!r} ({package}) cannot be loaded: {error}",
+            hint="Reinstall Selfsight." if package == "built in" else f"Update or uninstall {package}.",
             traceback=traceback.format_exc(),
         )
         return Registered(id=name, source=package, method=None, failure=failure)
