@@ -26,6 +26,7 @@ from app.pages.methods_model import LOOP, MethodsModel, form_values
 from app.theme import Theme
 from app.widgets import numbers
 from app.widgets.buttons import Button
+from app.widgets.chips import Chip
 from app.widgets.empty import Banner, EmptyState, FailedState
 from app.widgets.panel import ElidedLabel, label
 from app.widgets.segmented import Segmented
@@ -45,7 +46,7 @@ class SettingsView(QWidget):
         self.model, self.theme = model, theme
         self.paper_line = ElidedLabel("", "small", Qt.TextElideMode.ElideRight)
         self.presets = Segmented(())
-        self.changed_text = label("", "title", "info")
+        self.changed_text = Chip("", "accent")
         self.reset_button = Button(theme, "Reset", icon="reset", kind="quiet")
         self.form = SettingsForm(theme)
         self.seed = QSpinBox()
@@ -82,7 +83,8 @@ class SettingsView(QWidget):
         presets.setSpacing(10)
         presets.addWidget(label("Preset", "small"))
         presets.addWidget(self.presets)
-        presets.addWidget(self.changed_text, 1)
+        presets.addWidget(self.changed_text)
+        presets.addStretch(1)
         presets.addWidget(self.reset_button)
         top.addLayout(presets)
         top.addWidget(self.banner)
@@ -213,8 +215,9 @@ class SettingsView(QWidget):
     def refresh_state(self) -> None:
         """Write what depends on settings, data and check."""
         model, changed = self.model, len(self.form.changes())
-        origin = f" from {model.prefilled.name}" if model.prefilled is not None else ""
-        self.changed_text.setText(f"{numbers.plural(changed, 'setting')} changed{origin}" if changed else "")
+        origin = model.prefilled.name if model.prefilled is not None else ""
+        self.changed_text.show_fact(f"{numbers.plural(changed, 'setting')} changed" if changed else "", "accent")
+        self.changed_text.setToolTip(f"Copied from {origin}" if origin else "")
         self.reset_button.setVisible(changed > 0)
         refusal = self._refusal()
         failure = failure_sentence(model.start_failure) if model.start_failure else self._unplaced

@@ -116,9 +116,8 @@ class MethodsView(Page):
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.filter_panel)
         self.splitDockWidget(self.filter_panel, self.centre, Qt.Orientation.Horizontal)
         self.splitDockWidget(self.centre, self.inspector, Qt.Orientation.Horizontal)
-        self.placement = InspectorPlacement(self, self.centre, self.inspector, INSPECTOR_PX)
-        self.resizeDocks(
-            [self.filter_panel, self.centre, self.inspector], [FILTER_PX, 804, INSPECTOR_PX], Qt.Orientation.Horizontal
+        self.placement = InspectorPlacement(
+            self, self.filter_panel, self.centre, self.inspector, (FILTER_PX, INSPECTOR_PX)
         )
         self.setStyleSheet(CLEAR_STACKS)
 

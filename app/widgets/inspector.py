@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from PySide6.QtWidgets import QDockWidget, QTabWidget
 
 from app.widgets.panel import Page
@@ -15,9 +15,12 @@ NARROW_PX = 1440 - 76  # a window of 1440 less the rail
 class InspectorPlacement(QObject):
     """Moves one panel whenever the width of its page crosses the limit, unless the user has torn it off."""
 
-    def __init__(self, page: Page, centre: QDockWidget, inspector: QDockWidget, width: int) -> None:
+    def __init__(
+        self, page: Page, left: QDockWidget, centre: QDockWidget, inspector: QDockWidget, widths: tuple[int, int]
+    ) -> None:
         super().__init__(page)
-        self._page, self._centre, self._inspector, self._width = page, centre, inspector, width
+        self._page, self._left, self._centre, self._inspector = page, left, centre, inspector
+        self._widths = widths  # of left panel and inspector
         self._narrow: bool | None = None
         page.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         page.installEventFilter(self)
@@ -57,4 +60,11 @@ class InspectorPlacement(QObject):
             self._page.removeDockWidget(self._inspector)
             self._page.splitDockWidget(self._centre, self._inspector, Qt.Orientation.Horizontal)
             self._inspector.setVisible(shown)
-            self._page.resizeDocks([self._inspector], [self._width], Qt.Orientation.Horizontal)
+        QTimer.singleShot(0, self, self._share_width)
+
+    def _share_width(self) -> None:
+        left, right = self._widths
+        docks, widths = [self._left, self._centre], [left, self._page.width() - left]
+        if not self._narrow:
+            docks, widths = [*docks, self._inspector], [left, self._page.width() - left - right, right]
+        self._page.resizeDocks(docks, widths, Qt.Orientation.Horizontal)

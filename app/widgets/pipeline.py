@@ -161,7 +161,7 @@ def _paint_head(painter: QPainter, direction: QLineF, colour: QColor) -> None:
 
 # ── data boxes ───────────────────────────────────────────────────────────────────────────────────────
 
-_HIDDEN_WORDS: Final = ("mask", "visible", "hidden", "corrupt")
+_HIDDEN_WORDS: Final = ("mask", "visible", "corrupt")
 _HIDDEN: Final = frozenset({1, 2, 4, 7, 8, 9, 11, 14})
 
 

@@ -296,7 +296,7 @@ def test_that_a_duplicated_run_fills_the_form_with_its_settings(view: MethodsVie
     assert shown is not None
     assert (shown.method, shown.config["mask_ratio"], shown.training["steps"], shown.seed) == ("mae", 0.8, 77, 5)
     assert shown.copied_from == spec.name
-    assert spec.name in view.settings.changed_text.text()
+    assert spec.name in view.settings.changed_text.toolTip()
 
 
 def test_that_a_file_of_settings_fills_the_form(view: MethodsView, tmp_path: Path) -> None:
