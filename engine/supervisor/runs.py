@@ -6,50 +6,29 @@ Run folders are read and written on the disk thread only, and only while no work
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from engine.errors import RunError, SelfsightError
 from engine.protocol import messages as m
 from engine.protocol import wire
 from engine.protocol.inspections import Choice
-from engine.runs import RunFolder, extend, list_runs, utc_now
-from engine.supervisor.children import Child, explain_exit
+from engine.runs import RunFolder, extend, list_runs
+from engine.supervisor.children import Child
 from engine.supervisor.core import Core
 from engine.supervisor.devices import place_environment
+from engine.supervisor.live_run import ACTIVE, ENDED, LiveRun, as_live, interruption, last_event, state_event
 from engine.supervisor.queue import RunQueue
 
 logger = logging.getLogger(__name__)
 REFRESH_S = 0.5  # how often the row of a training run is read again
 SILENT_S = 6.0  # no word from a worker for so long: it does not respond
 SILENT_AT_START_S = 40.0  # while it imports torch from a cold disk
-ENDED = frozenset({"finished", "stopped", "failed"})
-ACTIVE = frozenset({"starting", "training", "paused", "stopping"})
 TAIL_BYTES = 16_000
 Then = Callable[[], None]
 Failed = Callable[[Exception], None]
-
-
-@dataclass(slots=True)
-class LiveRun:
-    """A run with a process."""
-
-    child: Child
-    device: str
-    has_spoken: bool = False  # a state of its own has come
-    stopping: bool = False
-    resume_after: bool = False  # asked for while it was stopping
-    silent: bool = False
-    failure: m.Failure | None = None
-    told: dict[str, Choice] = field(default_factory=dict)  # views it was told to compute
-    refreshed: float = 0.0
-    due: bool = False
 
 
 class Runs:
@@ -102,7 +81,7 @@ class Runs:
                 return
             summary = folder.summary()
             if summary.state == "interrupted":
-                self._append(run, _state("interrupted", summary.step, _interruption(summary)))
+                self._append(run, state_event("interrupted", summary.step, interruption(summary)))
 
         self._core.disk.do(note, lambda _: self.refresh(run), _log_error(run))
 
@@ -118,7 +97,7 @@ class Runs:
         def show(row: m.RunSummary) -> None:
             live = self.live.get(run)
             if live is not None:
-                row = _as_live(row, live)
+                row = as_live(row, live)
             if run in self.rows and row != self.rows[run]:
                 self.rows[run] = row
                 self._core.audience.publish(m.RunChanged(summary=row))
@@ -159,7 +138,7 @@ class Runs:
             then()
         elif action in {"stop", "pause", "kill"} and self.queue.remove(run):
             text = "It was taken out of the queue before it began."
-            self._change_state(run, _state("stopped", row.step, text), then, failed)
+            self._change_state(run, state_event("stopped", row.step, text), then, failed)
         elif action == "resume" and row.state not in {"queued", "finished"}:
             self._resume(run, then, failed)
         else:
@@ -169,7 +148,7 @@ class Runs:
     def _resume(self, run: str, then: Then, failed: Failed) -> None:
         row = self.rows[run]
         text = f"Queued to go on from step {max(row.saved_step, 0)}."
-        self._change_state(run, _state("queued", row.step, text), self._queued(run, then), failed)
+        self._change_state(run, state_event("queued", row.step, text), self._queued(run, then), failed)
 
     def _control_live(self, run: str, live: LiveRun, action: str) -> None:
         if action == "kill":
@@ -197,7 +176,7 @@ class Runs:
             folder = self.folder(run)
             total = max(row.steps, row.saved_step) + steps
             extend(folder, total)
-            self._append(run, _state("queued", row.step, f"Queued to go on to step {total}."))
+            self._append(run, state_event("queued", row.step, f"Queued to go on to step {total}."))
 
         self._core.disk.do(rewrite, lambda _: self._queued(run, then)(), failed)
 
@@ -322,7 +301,7 @@ class Runs:
             folder = self.folder(run)
             summary = folder.summary()
             if summary.state not in ENDED:
-                self._append(run, _last_event(summary, live, code, folder.log_tail(TAIL_BYTES), engine_stops))
+                self._append(run, last_event(summary, live, code, folder.log_tail(TAIL_BYTES), engine_stops))
 
         def settled(_: None) -> None:
             self.refresh(run)
@@ -340,7 +319,7 @@ class Runs:
 
     def _show(self, run: str) -> None:
         """Publish a live run's row as it looks now, without reading its folder."""
-        row = _as_live(self.rows[run], self.live[run])
+        row = as_live(self.rows[run], self.live[run])
         if row != self.rows[run]:
             self.rows[run] = row
             self._core.audience.publish(m.RunChanged(summary=row))
@@ -373,59 +352,6 @@ class Runs:
         self._core.audience.publish(m.RunChanged(summary=row))
         if row.state == "interrupted" and was_active:
             self._note_interruption(row.run)
-
-
-def _as_live(row: m.RunSummary, live: LiveRun) -> m.RunSummary:
-    state: m.RunState = row.state if live.has_spoken else "starting"
-    if state in ENDED or (live.stopping and state != "interrupted"):
-        state = "stopping"  # until its process is gone and its device free
-    failure = None if state in ACTIVE else row.failure
-    if live.silent and state in ACTIVE:
-        failure = m.Failure(
-            kind="not-responding",
-            message=f"The process of {row.run} does not respond.",
-            hint="It may be in a long computation. Kill ends it; the last checkpoint stays.",
-        )
-    return msgspec.structs.replace(row, state=state, failure=failure, device=live.device)
-
-
-def _state(state: str, step: int, text: str) -> m.RunEvent:
-    level: Any = "warn" if state == "interrupted" else "info"
-    return m.RunEvent(time=utc_now(), step=step, kind="state", level=level, text=text, data={"state": state})
-
-
-def _interruption(row: m.RunSummary) -> str:
-    where = f"Resume goes on from step {row.saved_step}." if row.saved_step >= 0 else "Resume begins again at step 0."
-    return f"The engine or the computer stopped while this run was training. {where}"
-
-
-def _last_event(
-    row: m.RunSummary,
-    live: LiveRun,
-    code: int,
-    tail: str,
-    engine_stops: bool,  # noqa: FBT001
-) -> m.RunEvent:
-    if live.child.killed or engine_stops:
-        why = live.child.killed or "the engine stopped"
-        where = f"step {row.saved_step}" if row.saved_step >= 0 else "the start"
-        return _state("interrupted", row.step, f"The run was ended at step {row.step}: {why}. Resume: from {where}.")
-    text, hint = explain_exit(code, "")
-    failure = live.failure or m.Failure(
-        kind="crash", message=f"The process of {row.run} failed at step {row.step}. {text}", hint=hint, traceback=tail
-    )
-    match = re.search(r"SIG[A-Z]+", text)
-    data = {
-        "state": "failed",
-        "kind": failure.kind,
-        "message": failure.message,
-        "hint": failure.hint,
-        "traceback": failure.traceback,
-        "exit_code": code,
-        "signal": match[0] if match else "",
-        "log_tail": tail,
-    }
-    return m.RunEvent(time=utc_now(), step=row.step, kind="failure", level="error", text=failure.message, data=data)
 
 
 def _nothing() -> None:

@@ -154,6 +154,15 @@ class PlainWindow:
 
 
 @contextlib.contextmanager
+def engine_in(workspace: Path) -> Iterator[EngineProcess]:
+    process = EngineProcess(workspace)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+@contextlib.contextmanager
 def window_of(engine_process: EngineProcess) -> Iterator[PlainWindow]:
     window = PlainWindow(engine_process.info)
     try:

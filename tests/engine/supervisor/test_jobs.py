@@ -9,7 +9,15 @@ import psutil
 from PIL import Image
 
 from engine.protocol import messages as m
-from tests.engine.supervisor.engine_process import EngineProcess, PlainWindow, job_is, new_id, wait_until, window_of
+from tests.engine.supervisor.engine_process import (
+    EngineProcess,
+    PlainWindow,
+    engine_in,
+    job_is,
+    new_id,
+    wait_until,
+    window_of,
+)
 
 
 def write_pictures(folder: Path, count: int) -> Path:
@@ -149,14 +157,12 @@ def test_that_a_cancelled_job_ends_and_leaves_no_process(window: PlainWindow, en
 
 
 def test_that_a_job_is_taken_up_again_after_the_engine_was_killed(tmp_path: Path) -> None:
-    first = EngineProcess(tmp_path / "workspace")
-    with window_of(first) as window:
+    with engine_in(tmp_path / "workspace") as first, window_of(first) as window:
         window.attach()
         request = m.MakeSample(id=new_id(), name="digits")
         job = accepted(window.ask(request))
-    first.kill()
-    second = EngineProcess(tmp_path / "workspace")
-    with window_of(second) as window:
+        first.kill()
+    with engine_in(tmp_path / "workspace") as second, window_of(second) as window:
         snapshot = window.attach()
         assert accepted(window.ask(request)) == job
         if not any(row.job == job and row.state == "done" for row in snapshot.jobs):
@@ -164,12 +170,10 @@ def test_that_a_job_is_taken_up_again_after_the_engine_was_killed(tmp_path: Path
             assert isinstance(last, m.JobChanged)
             assert last.job.state == "done", last.job.failure
     assert (tmp_path / "workspace" / "datasets" / "digits.h5").exists()
-    second.close()
 
 
 def test_that_no_child_outlives_a_killed_supervisor(tmp_path: Path) -> None:
-    process = EngineProcess(tmp_path / "workspace")
-    with window_of(process) as window:
+    with engine_in(tmp_path / "workspace") as process, window_of(process) as window:
         window.attach()
         window.ask(m.ListSamples(id=new_id()))
         window.ask(m.MakeSample(id=new_id(), name="textures"))

@@ -11,7 +11,7 @@ import pytest
 
 from engine.data.samples import make_sample
 from engine.protocol import messages as m
-from tests.engine.supervisor.engine_process import EngineProcess, PlainWindow, new_id, run_is, window_of
+from tests.engine.supervisor.engine_process import EngineProcess, PlainWindow, engine_in, new_id, run_is, window_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -186,18 +186,16 @@ def test_that_a_stopped_worker_is_said_not_to_respond_while_the_engine_answers(
 
 
 def test_that_after_a_kill_of_the_engine_runs_are_interrupted_and_the_queue_goes_on(home: Path) -> None:
-    first = EngineProcess(home)
-    with window_of(first) as window:
+    with engine_in(home) as first, window_of(first) as window:
         window.attach()
         running = start(window, spec(home, 100_000))
         waiting = start(window, spec(home, 3))
         window.wait_for(lambda event: isinstance(event, m.MetricsAppended) and event.run == running)
-    children = first.children()
-    first.kill()
+        children = first.children()
+        first.kill()
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
-    second = EngineProcess(home)
-    with window_of(second) as window:
+    with engine_in(home) as second, window_of(second) as window:
         snapshot = window.attach()
         states = {row.run: row.state for row in snapshot.runs}
         assert states[running] == "interrupted"
@@ -214,19 +212,17 @@ def test_that_after_a_kill_of_the_engine_runs_are_interrupted_and_the_queue_goes
         assert isinstance(window.ask(m.DeleteRun(id=new_id(), run=running)), m.Done)
         assert not (home / "runs" / running).exists()
         assert list((home / "bin").glob(f"{running}.*"))
-    second.close()
 
 
 def test_that_ending_the_engine_saves_the_run_first(home: Path) -> None:
-    process = EngineProcess(home)
-    with window_of(process) as window:
+    with engine_in(home) as process, window_of(process) as window:
         window.attach()
         run = start(window, spec(home, 100_000))
         window.wait_for(lambda event: isinstance(event, m.MetricsAppended) and event.run == run)
         process.process.terminate()
         assert summary(window, run, "stopped").saved_step > 0
         window.wait_for(lambda event: isinstance(event, m.EngineStopping))
-    assert process.process.wait(timeout=30) == 0
+        assert process.process.wait(timeout=30) == 0
 
 
 def test_that_a_watched_view_comes_once_for_each_credit(home: Path, watching: PlainWindow) -> None:
