@@ -13,6 +13,7 @@ from PySide6.QtGui import QHideEvent, QImage, QPixmap, QShowEvent
 from PySide6.QtWidgets import QComboBox, QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from app.context import AppContext
+from app.pages.exporting import ask_export
 from app.pages.live_watch import LiveWatch
 from app.pages.run_facts import ACTIVE, run_title
 from app.pages.run_pictures import MAP_KIND, THUMBNAIL_PX, RunPictures
@@ -62,7 +63,10 @@ class ExploreView(Page):
         self.open_run.clicked.connect(lambda: context.go("runs", run=self.run))
         self.header.add_fact(label("Run", "second"))
         self.header.add_fact(self.runs)
+        self.export = Button(theme, "Export", icon="export", tip="Picture and arrays of the open view")
+        self.export.clicked.connect(self._export)
         self.header.add_action(self.open_run)
+        self.header.add_action(self.export)
         self.tabs = self.header.add_tabs()
         self.tabs.currentChanged.connect(self._turn)
         self._lay_out()
@@ -83,6 +87,7 @@ class ExploreView(Page):
         )
         self.empty.action_wanted.connect(lambda: self.context.go("methods"))
         self.stack = QStackedWidget()
+        self.stack.setStyleSheet("QStackedWidget { background: transparent; }")
         self.stack.addWidget(self.empty)
         body = QWidget()
         column = QVBoxLayout(body)
@@ -96,6 +101,7 @@ class ExploreView(Page):
         self.selection.setObjectName("explore-selection")
         self.picture, self.facts = QLabel(), label("Point at a record on the map and click it.", "second", wrap=True)
         self.picture.setAlignment(Qt.AlignmentFlag.AlignLeft)
+        self.picture.hide()
         side = QWidget()
         rows = QVBoxLayout(side)
         rows.setContentsMargins(12, 12, 12, 12)
@@ -227,12 +233,20 @@ class ExploreView(Page):
         super().hideEvent(event)
         self.watch.set_active(False)
 
+    def _export(self) -> None:
+        view = list(self.infos)[max(self.tabs.currentIndex(), 0)] if self.infos else ""
+        summary = self.model.summary(self.run)
+        if view and summary is not None:
+            reproduce = f"selfsight inspect {summary.folder} --view {view} --out FOLDER"
+            notices = self.context.notices
+            ask_export(self, f"{self.run}-{view}", lambda path: self.viewers[view].export_to(path, reproduce), notices)
+
     # ── the selected record ──────────────────────────────────────────────────────────────────────
 
     def _select(self, record: int | None) -> None:
         viewer = next((viewer for viewer in self.viewers.values() if isinstance(viewer, EmbeddingViewer)), None)
         shown = viewer.inspection if viewer else None
-        self.picture.clear()
+        self.picture.hide()
         if record is None or not isinstance(shown, Embedding):
             self.facts.setText("Point at a record on the map and click it.")
             return
@@ -247,3 +261,4 @@ class ExploreView(Page):
 
     def _show_picture(self, image: QImage) -> None:
         self.picture.setPixmap(QPixmap.fromImage(image))
+        self.picture.show()

@@ -132,6 +132,8 @@ class RunHeader(QWidget):
         self.duplicate.clicked.connect(self.duplicate_wanted)
         self.stop = Button(theme, "Stop", icon="stop", kind="danger", tip="Save, then stop")
         self.stop.clicked.connect(lambda: self.action_wanted.emit("stop"))
+        self.continue_button = Button(theme, "Continue for longer…", icon="continue")
+        self.continue_button.clicked.connect(self._ask_continue)
         self.views = Button(theme, "Views", icon="layout", kind="quiet")
         self.more = Button(theme, "More", icon="down", kind="quiet")
         self.views_menu, self.more_menu = QMenu(self), QMenu(self)
@@ -140,8 +142,10 @@ class RunHeader(QWidget):
         self.entries: dict[str, QAction] = {}
         header.add_fact(self.chip)
         header.add_fact(self.facts)
-        for button in (self.back, self.views, self.pause, self.checkpoint, self.duplicate, self.stop, self.more):
+        for button in (self.back, self.views, self.continue_button, self.pause, self.checkpoint, self.duplicate):
             header.add_action(button)
+        header.add_action(self.stop)
+        header.add_action(self.more)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setRange(0, 1000)
@@ -201,8 +205,13 @@ class RunHeader(QWidget):
         self.pause.setText("Resume" if resumes else "Pause")
         self.pause.set_icon("resume" if resumes else "pause")
         self.pause.setEnabled(resumes or not model.refusal(summary.run, "pause"))
-        self.checkpoint.setEnabled(not model.refusal(summary.run, "checkpoint"))
-        self.stop.setEnabled(not model.refusal(summary.run, "stop"))
+        self.pause.setVisible(summary.state not in {"finished", "queued"})
+        for button, action in (
+            (self.checkpoint, "checkpoint"),
+            (self.stop, "stop"),
+            (self.continue_button, "continue"),
+        ):
+            button.setVisible(not model.refusal(summary.run, action))
         for name in ("continue", "kill", "delete", "evaluate"):
             reason = model.refusal(summary.run, name)
             self.entries[name].setEnabled(not reason)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from PySide6.QtCore import QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QHideEvent, QShowEvent
-from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+from PySide6.QtWidgets import QMessageBox, QWidget
 
 from app.context import AppContext
+from app.pages.exporting import ask_export
 from app.pages.live_watch import LiveWatch
 from app.pages.run_docks import RunDocks
 from app.pages.run_evaluations import evaluation_rows
@@ -18,6 +19,7 @@ from app.pages.run_header import RunHeader
 from app.pages.run_pictures import RunPictures
 from app.pages.runs_model import RunAction, RunsModel
 from app.viewers.base import Viewer
+from app.viewers.step_time import newest_times
 from app.widgets.numbers import count
 from app.widgets.panel import Page, Panel
 from engine.protocol.messages import RunSummary, ViewInfo
@@ -145,7 +147,7 @@ class RunPage(Page):
             self.docks.loss.show_history(history, batch=batch_size(summary), saved_step=summary.saved_step)
         self.docks.quality.show_history(history)
         words = f"step of {count(batch_size(summary))} {record_word(summary, self.context.workspace.methods)}"
-        self.docks.time.show_times(summary.latest, step_seconds(summary), words)
+        self.docks.time.show_times(newest_times(history.metrics), step_seconds(summary), words)
         self.docks.events.show_events(history.events)
 
     def _jobs_changed(self) -> None:
@@ -257,23 +259,9 @@ class RunPage(Page):
         menu.addAction("Reset layout", self.docks.arrange)
 
     def _export(self, view: str) -> None:
-        dialog = QFileDialog(self, "Export", f"{self.run}-{view}")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter("Picture and arrays (*.png *.npz)")
-        dialog.fileSelected.connect(lambda path: self.export_to(view, Path(path)))
-        dialog.open()
-
-    def export_to(self, view: str, path: Path) -> None:
-        """Write picture and arrays of a panel, and say where they are."""
         summary = self.summary
         folder = summary.folder if summary else self.run
         viewer = self.docks.loss if view == "loss" else self.docks.viewers[view]
         reproduce = "" if view == "loss" else f"selfsight inspect {folder} --view {view} --out FOLDER"
-        try:
-            files = viewer.export_to(path, reproduce)
-        except OSError as error:
-            self.bar.show_failure(f"The export of {view} was not written: {error}. Choose another folder.")
-            return
-        if files:
-            names = ", ".join(file.name for file in files)
-            self.context.notices.post(f"Exported {names} to {path.parent}.", "ok")
+        notices = self.context.notices
+        ask_export(self, f"{self.run}-{view}", lambda path: viewer.export_to(path, reproduce), notices)

@@ -343,5 +343,5 @@ def _fill(box: QComboBox, entries: list[tuple[str, int]], current: int) -> None:
         box.clear()
         for text, value in entries:
             box.addItem(text, value)
-        compact(box, max(5, min(9, max(len(text) for text, _ in entries) - 4)))
+        compact(box, max(4, min(11, max(round(0.75 * len(text)) for text, _ in entries))))
     box.setCurrentIndex(box.findData(current))

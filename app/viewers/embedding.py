@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QImage, QKeyEvent, QPainter, QPainterPath, QPen
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -16,6 +16,8 @@ from engine.protocol.inspections import Array, Embedding
 
 LEGEND_WIDTH_PX = 230
 HOVER_REACH_PX = 8.0
+SETTLE_MS = 150
+MOVING_POINTS = 200_000  # drawn while panning and zooming, evenly chosen; all of them as soon as the map rests
 SMALL_MAP = 5_000  # up to so many points are drawn larger
 NAMED_GROUPS = 12
 
@@ -36,6 +38,9 @@ class EmbeddingViewer(Viewer):
         self._pixels: Array = np.empty((0, 2))
         self._painted: tuple[object, ...] = ()
         self._drag_from: QPointF | None = None
+        self._settling = QTimer(self)  # runs while the map moves: fewer points are drawn until it rests
+        self._settling.setSingleShot(True)
+        self._settling.setInterval(SETTLE_MS)
         self.hovered: int | None = None
         self.selected_record: int | None = None
         self._legend_boxes: list[QRectF] = []
@@ -58,6 +63,7 @@ class EmbeddingViewer(Viewer):
         self.canvas.dragged.connect(self._drag)
         self.canvas.released.connect(self._release)
         self.canvas.hovered.connect(self._hover)
+        self._settling.timeout.connect(self.canvas.update)
         self.canvas.wheeled.connect(self._wheel)
         self.canvas.on_key = self._key
         self.legend.pressed.connect(self._press_legend)
@@ -147,7 +153,9 @@ class EmbeddingViewer(Viewer):
         if not isinstance(shown, Embedding) or width < 2 or height < 2:
             return None
         window = self._window or layer.Window.around(shown.points, width, height)
-        state = (id(shown), window, width, height, frozenset(self.hidden), self.theme.dark, self._colours.currentData())
+        every = max(1, len(shown.records) // MOVING_POINTS) if self._settling.isActive() else 1
+        look = (frozenset(self.hidden), self.theme.dark, self._colours.currentData())
+        state = (id(shown), window, width, height, every, *look)
         if state != self._painted or self._image is None:
             self._painted = state
             self._pixels = layer.to_pixels(shown.points, window, width, height)
@@ -156,8 +164,8 @@ class EmbeddingViewer(Viewer):
                 group = np.where(np.isin(group, list(self.hidden)), -1, group)
             few = len(shown.records) <= SMALL_MAP
             self._image = layer.paint_points(
-                self._pixels,
-                group,
+                self._pixels[::every],
+                group[::every],
                 self._palette(),
                 width=width,
                 height=height,
@@ -292,6 +300,7 @@ class EmbeddingViewer(Viewer):
         window = self._current_window()
         x, y = layer.from_pixel(at.x() * ratio, at.y() * ratio, window, width, height)
         self._window = window.zoomed(1.2**notches, x, y)
+        self._settling.start()
         self.canvas.update()
 
     def _press(self, at: QPointF) -> None:
@@ -306,6 +315,7 @@ class EmbeddingViewer(Viewer):
         moved = at - self._drag_from
         self._window = layer.Window(window.x - moved.x() * scale, window.y + moved.y() * scale, window.half)
         self._drag_from = at
+        self._settling.start()
         self.hovered = None
         self.canvas.update()
 

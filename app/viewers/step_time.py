@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QRectF, QSize, Qt
@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from app.theme import Theme
 from app.viewers.base import Canvas, draw_text
 from app.widgets.numbers import number, share
+from engine.protocol.messages import MetricsRow
 
 PREFIX = "time/"
 NAMES = {"live": "live views"}
@@ -25,6 +26,7 @@ COLOURS = {  # phase: place in the categorical palette
     "live views": 3,
     "quality": 9,
     "save": 11,
+    "prepare": 1,
     "other": 10,
 }
 ADVICE = {  # phase: (share from which it is worth a word, what to do)
@@ -49,13 +51,21 @@ def phases(latest: Mapping[str, float | None]) -> list[Phase]:
     found = {
         NAMES.get(name.removeprefix(PREFIX), name.removeprefix(PREFIX).replace("_", " ")): float(value)
         for name, value in latest.items()
-        if name.startswith(PREFIX) and value is not None and value > 0
+        if name.startswith(PREFIX) and value is not None and value >= 0.0005
     }
     parts = [Phase(name, value, COLOURS.get(name, 6)) for name, value in found.items()]
     rest = 1.0 - sum(found.values())
     if found and rest > 0.005:
         parts.append(Phase("other", rest, COLOURS["other"]))
     return parts
+
+
+def newest_times(rows: Sequence[MetricsRow]) -> Mapping[str, float | None]:
+    """Return the values of the newest row that holds times; shares of different rows do not add up to one."""
+    for row in reversed(rows):
+        if any(name.startswith(PREFIX) for name in row.values):
+            return row.values
+    return {}
 
 
 def advice(parts: list[Phase]) -> str:

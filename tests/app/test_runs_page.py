@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ from pytestqt.qtbot import QtBot
 from app.actions import ActionRegistry
 from app.context import AppContext
 from app.notices import Notices
+from app.pages.exporting import export
 from app.pages.run_facts import banner, progress_line
 from app.pages.run_page import RunPage
 from app.pages.runs_table import NAME, STATE, STEPS, RunTableModel
 from app.pages.runs_view import RunsView
 from app.theme import Theme
+from app.viewers.step_time import newest_times
 from app.workspace_model import WorkspaceModel
 from engine.protocol import messages
 from engine.protocol.messages import Failure, JobSummary, MetricsRow, Watch
@@ -371,3 +374,28 @@ def test_that_enter_on_a_row_opens_the_run(qtbot: QtBot, opened: Opened) -> None
     table.activated.emit(table.model().index(1, 0))
     assert opened.view.stack.currentWidget() is opened.page
     assert opened.page.run == "2025-11-20-dino-textures-1"
+
+
+def test_that_an_export_that_fails_says_why(opened: Opened, tmp_path: Path) -> None:
+    viewer = opened.viewer("reconstruction")
+    export(tmp_path / "missing" / "view", viewer.export_to, opened.context.notices)
+    notice = opened.context.notices.items[-1]
+    assert notice.level == "error"
+    assert "Choose another folder" in notice.text
+
+
+def test_that_only_what_is_possible_is_offered(opened: Opened) -> None:
+    assert opened.page.bar.stop.isVisible()
+    assert not opened.page.bar.continue_button.isVisible()
+    opened.change(state="finished", step=5000)
+    assert not opened.page.bar.stop.isVisible()
+    assert opened.page.bar.continue_button.isVisible()
+
+
+def test_that_the_bar_of_times_takes_one_row_only(opened: Opened) -> None:
+    rows = [
+        MetricsRow(step=1, time_s=1, values={"time/prepare": 0.6, "time/forward": 0.4}),
+        MetricsRow(step=2, time_s=2, values={"time/forward": 1.0}),
+        MetricsRow(step=2, time_s=2, values={"quality/knn": 0.5}),
+    ]
+    assert newest_times(rows) == {"time/forward": 1.0}

@@ -329,3 +329,15 @@ def test_that_keys_nobody_uses_go_on_to_the_page(qtbot: QtBot, theme: Theme) -> 
     viewer.keyPressEvent = lambda event: passed.append(event.key())
     qtbot.keyClick(canvas, Qt.Key.Key_P)
     assert passed == [int(Qt.Key.Key_P)]
+
+
+def test_that_a_moving_map_draws_fewer_points_and_all_when_it_rests(qtbot: QtBot, theme: Theme) -> None:
+    viewer = shown(qtbot, EmbeddingViewer(theme))
+    viewer.show_inspection(embedding(records=400_000))
+    viewer.grab()
+    viewer.canvas.wheeled.emit(QPointF(50, 50), 1.0)
+    viewer.grab()
+    moving = viewer._painted
+    qtbot.waitUntil(lambda: not viewer._settling.isActive())
+    viewer.grab()
+    assert (moving[4], viewer._painted[4]) == (2, 1)
