@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from engine.errors import ConfigError, SelfsightError
+from engine.errors import ConfigError, DataError, SelfsightError
 from engine.protocol import messages as m
 from engine.protocol import wire
 from engine.protocol.inspections import Array
@@ -67,7 +67,7 @@ class Desk:
             m.ListRecords: lambda request: self._ask(rooms.reader, request),
             m.FetchThumbnails: lambda request: self._ask(rooms.reader, request),
             m.EditRecords: lambda request: self._ask(rooms.reader, request, self._edited(request)),
-            m.DeleteDataset: lambda request: self._ask(rooms.reader, request, self._deleted),
+            m.DeleteDataset: self._delete_dataset,
             m.StartImport: self._start_import,
             m.MakeSample: self._make_sample,
             m.DryRun: self._dry_run,
@@ -187,6 +187,13 @@ class Desk:
 
     def _edited(self, request: m.EditRecords) -> Callable[[m.Reply], None]:
         return lambda _: self._rooms.datasets.describe(request.dataset)
+
+    def _delete_dataset(self, request: m.DeleteDataset) -> None:
+        info = self._rooms.datasets.find(request.dataset)
+        user = self._rooms.runs.user_of(info.path if info is not None else request.dataset)
+        if user:
+            raise DataError(f"{request.dataset} is in use by the run {user}.", "Stop that run first.")
+        self._ask(self._rooms.reader, request, self._deleted)
 
     def _deleted(self, _: m.Reply) -> None:
         self._rooms.datasets.rescan()

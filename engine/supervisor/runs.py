@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 REFRESH_S = 0.5  # how often the row of a training run is read again
 SILENT_S = 6.0  # no word from a worker for so long: it does not respond
 SILENT_AT_START_S = 40.0  # while it imports torch from a cold disk
+RESCAN_ALL_S = 60.0  # how often the list is read again though no folder came or went
 TAIL_BYTES = 16_000
 Then = Callable[[], None]
 Failed = Callable[[Exception], None]
@@ -41,6 +42,7 @@ class Runs:
         self.live: dict[str, LiveRun] = {}
         self.budget = 0.02
         self._folders: dict[str, RunFolder] = {}  # disk thread only
+        self._scanned_mark, self._scanned = 0, 0.0
 
     def load(self) -> None:
         """Read all runs; say of those whose process died with the last engine what happened."""
@@ -72,6 +74,11 @@ class Runs:
         if row is None:
             raise RunError(f"There is no run {run!r} in this workspace.", "It may have been deleted.")
         return row
+
+    def user_of(self, dataset: str) -> str:
+        """Return a run that trains on a dataset or waits to, or ""."""
+        busy = [*self.live, *self.queue.waiting]
+        return next((run for run in busy if run in self.rows and self.rows[run].spec.dataset == dataset), "")
 
     def _note_interruption(self, run: str) -> None:
         def note() -> None:
@@ -344,6 +351,12 @@ class Runs:
                     self.queue.remove(run)
                     self._core.audience.publish(m.RunRemoved(run=run))
 
+        mark = self._core.workspace.runs.stat().st_mtime_ns
+        is_watched = any(row.state in ACTIVE and run not in self.live for run, row in self.rows.items())
+        now = time.monotonic()
+        if mark == self._scanned_mark and not is_watched and now - self._scanned < RESCAN_ALL_S:
+            return
+        self._scanned_mark, self._scanned = mark, now
         self._core.disk.do(lambda: list_runs(self._core.workspace), compare, _log_error("the list of runs"))
 
     def _take_in(self, row: m.RunSummary) -> None:

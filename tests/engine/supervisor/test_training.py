@@ -157,6 +157,7 @@ def test_that_a_crash_in_native_code_is_an_event_with_cause_and_log(
     event = history(watching, run).events[-1]
     assert (event.kind, event.data["exit_code"], event.data["signal"]) == ("failure", -6, "SIGABRT")
     assert "Fatal Python error: Aborted" in event.data["log_tail"]
+    watching.events.clear()
     control(watching, run, "resume")
     summary(watching, run, "training")
     control(watching, run, "kill")
