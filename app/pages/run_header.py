@@ -6,7 +6,17 @@ import re
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QAction, QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QProgressBar, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QProgressBar,
+    QSizePolicy,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.pages.run_facts import banner, progress_line, run_title
 from app.pages.runs_model import PROTOCOLS, RunsModel
@@ -164,6 +174,10 @@ class RunHeader(QWidget):
         column = QVBoxLayout(below)
         column.setContentsMargins(12, 8, 12, 0)
         column.setSpacing(6)
+        for told in (self.banner, self.failure):  # as high as their words, no higher: the panels need the room
+            told.text.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+            told.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        below.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         for widget in (self.banner, self.failure, self.continue_bar):
             column.addWidget(widget)
             widget.hide()
@@ -217,10 +231,10 @@ class RunHeader(QWidget):
             self.entries[name].setEnabled(not reason)
             self.entries[name].setToolTip(reason)
         self._suggested = summary.steps
-        level, sentence, button = banner(summary)
+        level, sentence, resume = banner(summary)
         self.banner.setVisible(bool(sentence))
         if sentence:
-            self.banner.tell(sentence, level, button)
+            self.banner.tell(sentence, level, resume)
 
     def show_failure(self, sentence: str) -> None:
         """Say in place why something was not done."""

@@ -40,7 +40,7 @@ class AttentionViewer(Viewer):
         self._samples.activated.connect(self._choose_sample)
         self._layers.activated.connect(self._choose_layer)
         self._heads.activated.connect(lambda index: self.choose_head(self._heads.itemData(index)))
-        self.canvas = Canvas(self._paint, QSize(300, 150))
+        self.canvas = Canvas(self._paint, QSize(300, 96))
         self.canvas.pressed.connect(self._press)
         self.canvas.hovered.connect(self._hover)
         self.canvas.on_key = self._key
@@ -343,5 +343,5 @@ def _fill(box: QComboBox, entries: list[tuple[str, int]], current: int) -> None:
         box.clear()
         for text, value in entries:
             box.addItem(text, value)
-        compact(box, max(4, min(11, max(round(0.75 * len(text)) for text, _ in entries))))
+        compact(box, max(4, min(11, max(round(0.85 * len(text)) for text, _ in entries))))
     box.setCurrentIndex(box.findData(current))

@@ -47,7 +47,7 @@ class ReconstructionViewer(Viewer):
             self._samples.addItem(f"{amount} samples", amount)
         self._samples.activated.connect(self._change_count)
         self.choice = msgspec.structs.replace(self.choice, count=SAMPLE_COUNTS[0])
-        self.canvas = Canvas(self._paint, QSize(300, 150))
+        self.canvas = Canvas(self._paint, QSize(300, 96))
         self.canvas.hovered.connect(self._hover)
         self.set_body(self.canvas)
 

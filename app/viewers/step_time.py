@@ -91,7 +91,7 @@ class StepTime(QWidget):
         self._unit = ""
         self.advice = ""
         self._shows_advice = False
-        self.canvas = Canvas(self._paint, QSize(240, 96))
+        self.canvas = Canvas(self._paint, QSize(240, 94))
         self.canvas.set_ring(theme.color("accent"))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
