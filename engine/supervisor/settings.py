@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,7 +12,6 @@ from engine.errors import ConfigError, MethodError
 from engine.protocol.forms import FormField, fill_form
 from engine.protocol.messages import MethodInfo, Preset, RunSpec
 from engine.protocol.schema import DatasetInfo, misfit
-from engine.training.settings import installed_versions
 
 Problems = list[tuple[str, str]]
 
@@ -48,7 +46,7 @@ def complete(method: MethodInfo, spec: RunSpec) -> tuple[RunSpec, Problems]:
 
 
 def freeze(method: MethodInfo, spec: RunSpec, dataset: DatasetInfo) -> RunSpec:
-    """Return the spec as it goes into run.yaml: complete, with the data's checksum and the versions.
+    """Return the spec as it goes into run.yaml: complete, with the data's checksum; the worker adds the versions.
 
     Raises:
         ConfigError: settings are wrong, or the data does not fit; the message names everything.
@@ -64,8 +62,6 @@ def freeze(method: MethodInfo, spec: RunSpec, dataset: DatasetInfo) -> RunSpec:
         full,
         dataset=dataset.path,
         dataset_checksum=spec.dataset_checksum or dataset.checksum,
-        versions=installed_versions(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
