@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.objectives.gather import gather_rows
+from engine.objectives.precision import full_precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Contrast:
     """
     rows = torch.cat([F.normalize(first.float(), dim=1), F.normalize(second.float(), dim=1)])
     every, start = gather_rows(rows)
-    cosine = rows @ every.T  # (2B, 2B × devices)
+    with full_precision(rows):
+        cosine = rows @ every.T  # (2B, 2B × devices)
     own = torch.arange(len(rows), device=rows.device)
     themselves = own + start
     positives = (own + len(first)) % len(rows) + start

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.objectives.gather import mean_over_devices
+from engine.objectives.precision import full_precision
 
 
 def teacher_distribution(logits: Tensor, centre: Tensor, temperature: float) -> Tensor:
@@ -23,8 +24,9 @@ def self_distillation_loss(student: Tensor, teacher: Tensor, temperature: float)
 
     `student` (V, B, K) are logits, `teacher` (G, B, K) probabilities; the first G student views are the teacher's.
     """
-    log_student = F.log_softmax(student.float() / temperature, dim=-1)
-    pairs = -torch.einsum("gbk,vbk->gv", teacher, log_student) / student.shape[1]  # (G, V)
+    with full_precision(student):
+        log_student = F.log_softmax(student.float() / temperature, dim=-1)
+        pairs = -torch.einsum("gbk,vbk->gv", teacher, log_student) / student.shape[1]  # (G, V)
     same = torch.eye(*pairs.shape, dtype=torch.bool, device=pairs.device)
     return pairs.masked_fill(same, 0.0).sum() / (pairs.numel() - len(pairs))
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.objectives.precision import full_precision
+
 CHUNK_BYTES = 64 * 1024**2
 
 
@@ -23,7 +25,8 @@ def nearest_centroids(points: Tensor, centroids: Tensor, *, spherical: bool = Fa
     bias = torch.zeros_like(centroids[:, 0]) if spherical else centroids.square().sum(dim=1) / 2
     rows = max(1, CHUNK_BYTES // (4 * len(centroids)))
     # argmin ‖x − c‖² = argmax x·c − ‖c‖² / 2
-    return torch.cat([(part @ centroids.T - bias).argmax(dim=1) for part in points.split(rows)])
+    with full_precision(points):
+        return torch.cat([(part @ centroids.T - bias).argmax(dim=1) for part in points.split(rows)])
 
 
 def kmeans(

@@ -13,13 +13,14 @@ from pathlib import Path
 from engine.data.samples.digits import DIGITS
 from engine.data.samples.sample import Sample
 from engine.data.samples.shapescenes import SHAPESCENES
+from engine.data.samples.shapetex import SHAPETEX
 from engine.data.samples.textures import TEXTURES
 from engine.data.writer import DatasetWriter
 from engine.errors import DataError
 from engine.protocol.messages import SampleInfo
 from engine.protocol.schema import DatasetInfo
 
-_SAMPLES: tuple[Sample, ...] = (TEXTURES, SHAPESCENES, DIGITS)
+_SAMPLES: tuple[Sample, ...] = (TEXTURES, SHAPESCENES, SHAPETEX, DIGITS)
 _PIECE = 1000
 
 Progress = Callable[[float, float, str, str], None]
