@@ -56,8 +56,10 @@ class _Stream:
             return np.ones(len(first), bool)
         low, high = first // BLOCK_BYTES, np.maximum(stop - 1, first) // BLOCK_BYTES + 1
         high = np.where(stop > first, np.minimum(high, len(self.good)), low)
-        spread = np.concatenate([np.arange(a, b) for a, b in zip(low, high, strict=True)] or [np.zeros(0, np.int64)])
-        self.check(np.unique(spread))
+        steps = np.zeros(len(self.good) + 2, np.int64)  # +1 where a range begins, −1 where it ends
+        np.add.at(steps, low, 1)
+        np.add.at(steps, high, -1)
+        self.check(np.flatnonzero(np.cumsum(steps)[: len(self.good)] > 0))
         bad_before = np.concatenate([[0], np.cumsum(self.bad)])
         return bad_before[high] == bad_before[low]
 
