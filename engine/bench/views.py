@@ -1,4 +1,4 @@
-"""Augmented views: our batched ones against lightly's per-image pipeline, same operations and strengths, on one core."""
+"""Augmented views: ours, batched, against lightly's pipeline of single pictures; same strengths, one core."""
 
 from __future__ import annotations
 

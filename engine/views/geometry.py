@@ -21,7 +21,7 @@ from engine.views.resample import Bands, Interpolation, apply_bands, axis_bands,
 from engine.views.rng import Rng
 
 _ATTEMPTS = 10
-_MOST_POINTS = 4
+_MOST_POINTS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +138,25 @@ def _fallback(space: Sequence[int], ratio: tuple[float, float]) -> tuple[float, 
 
 
 def grid_points(grid: Grid, size: Sequence[int], points: int = 1) -> Tensor:
-    """Return where each pixel comes from, (V, B, *(size × points), n); centres lie at 0.5, 1.5 and so on."""
+    """Return where each pixel comes from, (V, B, *(size × points), n); centres lie at 0.5, 1.5 and so on.
+
+    With several points per pixel and axis, they spread so far that their mean has the width of the kernel with which
+    separable grids are reduced, and not at all where nothing is reduced.
+    """
     device = grid.start.device
-    axes = [
-        (torch.arange(side * points, dtype=torch.float32, device=device) + 0.5) / (side * points) - 0.5 for side in size
-    ]
-    mesh = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)  # (*size, n) in -0.5…0.5
     shape = (*grid.start.shape[:2], *(1,) * len(size), len(size))
+    middles, partings = [], []
+    for side in size:
+        middles.append((torch.arange(side, dtype=torch.float32, device=device) + 0.5).div_(side).sub_(0.5))
+        partings.append((torch.arange(points, dtype=torch.float32, device=device) + 0.5).div_(points).sub_(0.5) / side)
+    middle = torch.stack(torch.meshgrid(*(one.repeat_interleave(points) for one in middles), indexing="ij"), dim=-1)
+    mesh = middle.expand(*grid.start.shape[:2], *middle.shape)  # (V, B, *size, n) in -0.5…0.5
+    if points > 1:
+        parting = [one.repeat(side) for one, side in zip(partings, size, strict=True)]
+        step = grid.extent / grid.extent.new_tensor(tuple(size))
+        # a box of this many view pixels, seen bilinearly, has the variance of a triangle as wide as the reduction
+        spread = (2 * (1 - step.clamp_min(1.0).square().reciprocal())).sqrt().view(shape)
+        mesh = mesh + torch.stack(torch.meshgrid(*parting, indexing="ij"), dim=-1) * spread
     signs = torch.where(grid.flip, -1.0, 1.0).view(shape)
     offset = mesh * signs * grid.extent.view(shape)
     if grid.turn is not None:
@@ -196,7 +208,8 @@ def sample_grid(
         return result
     if len(space) not in {2, 3}:
         raise ConfigError(f"Turned views need two or three axes; these have {len(space)}.", "Set the rotation to 0.")
-    points = min(_MOST_POINTS, max(1, *(math.ceil(a / b) for a, b in zip(space, target, strict=True))))
+    reduction = max(a / b for a, b in zip(space, target, strict=True))
+    points = min(_MOST_POINTS, math.ceil(math.sqrt(2) * reduction)) if reduction > 1 else 1
     where = grid_points(grid, target, points)
     normal = (2 * where / where.new_tensor(tuple(space)) - 1).flip(-1)  # grid_sample wants (x, y[, z])
     mode = "bicubic" if interpolation != "bilinear" and len(space) == 2 else "bilinear"

@@ -39,7 +39,8 @@ class Bands:
         count, size, taps = self.weights.shape
         index = self.first.unsqueeze(2) + torch.arange(taps, device=self.first.device)
         dense = torch.zeros(count, size, self.length, device=self.first.device)
-        return dense.scatter_add_(2, index, self.weights)
+        # a window may reach past the end, with zero weights
+        return dense.scatter_add_(2, index.clamp_max(self.length - 1), self.weights)
 
 
 def _kernel(distance: Tensor, interpolation: Interpolation) -> Tensor:
