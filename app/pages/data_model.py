@@ -44,12 +44,13 @@ class DataModel(QObject):
         self.records = RecordsModel(client, self)
         self.tiles = TileCache(client, self)
         self.edits = RecordEdits(client, self.records, self)
-        self.plan = PlanModel(client, lambda: list(workspace.jobs.values()), self)
+        self.plan = PlanModel(client, lambda: list(workspace.jobs.values()), lambda: workspace.datasets, self)
         self.current: DatasetInfo | None = None
         self.verifying = False
         self.verified_checksum: dict[str, str] = {}
         self._wanted = ""
         workspace.datasets_changed.connect(self._update)
+        workspace.datasets_changed.connect(self.plan.changed)  # the result of an import names what was left out
         workspace.jobs_changed.connect(self._update)
         workspace.samples_changed.connect(self.contents_changed)
         self.edits.failed.connect(self.failed)

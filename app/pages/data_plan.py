@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -22,6 +22,7 @@ from engine.protocol.messages import (
     Planned,
     StartImport,
 )
+from engine.protocol.schema import DatasetInfo, Skipped
 
 PlanState = Literal["empty", "planning", "planned", "failed", "importing", "done"]
 REPLAN_MS: Final = 250
@@ -32,10 +33,16 @@ class PlanModel(QObject):
 
     changed = Signal()
 
-    def __init__(self, client: Client, jobs: Callable[[], Iterable[JobSummary]], parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        jobs: Callable[[], Iterable[JobSummary]],
+        datasets: Callable[[], Mapping[str, DatasetInfo]],
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
         self._client = client
-        self._jobs = jobs
+        self._jobs, self._datasets = jobs, datasets
         self.state: PlanState = "empty"
         self.paths: tuple[str, ...] = ()
         self.options = ImportOptions()
@@ -50,6 +57,16 @@ class PlanModel(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(REPLAN_MS)
         self._timer.timeout.connect(self._ask)
+
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Return the files that the finished import left out, as the dataset tells them."""
+        if self.state != "done" or self.job is None:
+            return ()
+        told = self.job.result.get("skipped")
+        if isinstance(told, list | tuple):
+            return tuple(Skipped(path=str(one.get("path", "")), reason=str(one.get("reason", ""))) for one in told)
+        made = self._datasets().get(self.job.subject)
+        return made.skipped if made is not None else ()
 
     @property
     def stale(self) -> bool:

@@ -91,7 +91,7 @@ class ImportProgress(QWidget):
             widget.setVisible(running)
         self.cancel_note.setVisible(running and self._cancelled)
         self.open_button.setVisible(done)
-        skipped = job.result.get("skipped", []) if done and job is not None else []
+        skipped = self.model.skipped()
         self.save_button.setVisible(bool(skipped))
         self.table.setVisible(bool(skipped))
         if running:
@@ -102,7 +102,7 @@ class ImportProgress(QWidget):
             took = job.result.get("seconds")
             took_text = f" in {numbers.duration(float(took))}" if took is not None else ""
             self.what.setText(f"Imported {numbers.plural(records, 'record')}{took_text}{left_out}.")
-            self.skipped.set_rows([(str(one.get("path", "")), str(one.get("reason", ""))) for one in skipped])
+            self.skipped.set_rows([(one.path, one.reason) for one in skipped])
 
     def _render_running(self, job: JobSummary | None) -> None:
         if job is None or job.state == "queued":
@@ -159,9 +159,7 @@ class ImportProgress(QWidget):
 
     def write_list(self, path: str) -> None:
         """Write the list as CSV."""
-        job = self.model.job
-        skipped = job.result.get("skipped", []) if job is not None else []
-        rows = [(str(one.get("path", "")), str(one.get("reason", ""))) for one in skipped]
+        rows = [(one.path, one.reason) for one in self.model.skipped()]
         try:
             Path(path).write_text(safe_csv([("path", "reason"), *rows]), encoding="utf-8", newline="")
         except OSError as error:

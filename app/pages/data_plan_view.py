@@ -20,7 +20,8 @@ from app.widgets.panel import ElidedLabel, label, line
 from engine.protocol.messages import ImportPlan, Recognised
 from engine.protocol.schema import Skipped
 
-PREVIEW_PX = 108
+PREVIEW_PX, SMALL_PREVIEW_PX = 108, 84
+SHOWN_PREVIEWS = 8
 SHOWN_SKIPPED = 8
 
 
@@ -189,13 +190,15 @@ class PlanView(QWidget):
         column.addWidget(ElidedLabel(f"Preview: {plan.schema_text or plan.sizes}", "small"))
         pictures = QWidget()
         flow = FlowLayout(pictures, gap=8)
+        shown = list(zip(plan.preview_names, self.model.previews, strict=False))[:SHOWN_PREVIEWS]
+        px = PREVIEW_PX if len(shown) <= 3 else SMALL_PREVIEW_PX
         ratio = self.devicePixelRatioF()
-        for name, array in zip(plan.preview_names, self.model.previews, strict=False):
+        for name, array in shown:
             one = QWidget()
             inside = QVBoxLayout(one)
             inside.setContentsMargins(0, 0, 0, 0)
             inside.setSpacing(2)
-            side = round(PREVIEW_PX * ratio)
+            side = round(px * ratio)
             image = to_image(array)
             mode = Qt.TransformationMode.SmoothTransformation
             if max(image.width(), image.height()) * 2 <= side:
@@ -206,7 +209,7 @@ class PlanView(QWidget):
             picture.setPixmap(pixmap)
             picture.setAccessibleName(f"Preview of {name}")
             caption = ElidedLabel(name, "small")
-            caption.setFixedWidth(PREVIEW_PX)
+            caption.setFixedWidth(px)
             inside.addWidget(picture)
             inside.addWidget(caption)
             flow.addWidget(one)

@@ -113,7 +113,9 @@ class DataView(Page):
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.list_panel)
         self.splitDockWidget(self.list_panel, self.centre, Qt.Orientation.Horizontal)
         self.splitDockWidget(self.centre, self.inspector, Qt.Orientation.Horizontal)
-        self.placement = InspectorPlacement(self, self.list_panel, self.centre, self.inspector, (LIST_PX, INSPECTOR_PX))
+        placed = (self.list_panel, self.centre, self.inspector)
+        self.placement = InspectorPlacement(self, *placed, (LIST_PX, INSPECTOR_PX))
+        self.resizeDocks(placed, [LIST_PX, 750, INSPECTOR_PX], Qt.Orientation.Horizontal)
         self.setAcceptDrops(True)
         self.setStyleSheet(CLEAR_STACKS)
 

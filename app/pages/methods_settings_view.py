@@ -30,8 +30,10 @@ from app.widgets.chips import Chip
 from app.widgets.empty import Banner, EmptyState, FailedState
 from app.widgets.panel import ElidedLabel, label
 from app.widgets.segmented import Segmented
+from engine.protocol.forms import FormField
 
 LARGEST_SEED = 2**31 - 1
+FORMS_KEPT = 6
 
 
 class SettingsView(QWidget):
@@ -49,6 +51,7 @@ class SettingsView(QWidget):
         self.changed_text = Chip("", "accent")
         self.reset_button = Button(theme, "Reset", icon="reset", kind="quiet")
         self.form = SettingsForm(theme)
+        self.form_stack = QStackedWidget()
         self.seed = QSpinBox()
         self.seed.setRange(0, LARGEST_SEED)
         self.seed.setAccessibleName("Seed")
@@ -69,6 +72,7 @@ class SettingsView(QWidget):
         self.broken = FailedState(theme, "")
         self.nothing = EmptyState(theme, "Choose a method to see its settings.", icon="methods")
         self.stack = QStackedWidget()
+        self._forms: dict[str, tuple[tuple[FormField, ...], SettingsForm]] = {}  # of the methods shown last
         self._unplaced = ""  # problems of no setting in the form
         self._arrange()
         self._connect()
@@ -92,7 +96,8 @@ class SettingsView(QWidget):
         column = QVBoxLayout(settings)
         column.setContentsMargins(12, 8, 4, 0)
         column.setSpacing(6)
-        column.addWidget(self.form, 1)
+        self.form_stack.addWidget(self.form)
+        column.addWidget(self.form_stack, 1)
         last = QHBoxLayout()
         last.setContentsMargins(0, 0, 8, 4)
         last.setSpacing(8)
@@ -143,7 +148,6 @@ class SettingsView(QWidget):
         model.checked.connect(self._show_check)
         self.presets.chosen.connect(model.choose_preset)
         self.reset_button.clicked.connect(self.reset)
-        self.form.values_changed.connect(self._take)
         self.seed.valueChanged.connect(lambda _value: self._take())
         self.device.activated.connect(lambda _place: self._take())
         self.dry_run.run_wanted.connect(lambda: self._unless_wrong(model.measure))
@@ -202,15 +206,29 @@ class SettingsView(QWidget):
         self.claim.show_method(info)
         self.paper.show_method(info)
         self._unplaced = ""
-        blockers = [QSignalBlocker(self.form), QSignalBlocker(self.seed)]
-        self.form.set_fields(model.form_fields(), model.preset_values())
-        if model.prefilled is not None:
-            self.form.set_values(form_values(model.prefilled.config, model.prefilled.training))
-        self.seed.setValue(model.seed)
-        for blocker in blockers:
-            blocker.unblock()
+        self._open_form(info.id, model.form_fields())
+        with QSignalBlocker(self.form), QSignalBlocker(self.seed):
+            self.form.set_preset(model.preset_values())
+            if model.prefilled is not None:
+                self.form.set_values(form_values(model.prefilled.config, model.prefilled.training))
+            self.seed.setValue(model.seed)
         self._fill_devices()
         self._take()
+
+    def _open_form(self, method: str, fields: tuple[FormField, ...]) -> None:
+        """Show a method's form; the last ones are kept, because making one takes longer than a blink."""
+        kept = self._forms.pop(method, None)
+        if kept is None or kept[0] != fields:
+            kept = fields, SettingsForm(self.theme, fields)
+            kept[1].values_changed.connect(self._take)
+            self.form_stack.addWidget(kept[1])
+        self._forms[method] = kept
+        while len(self._forms) > FORMS_KEPT:
+            old = self._forms.pop(next(iter(self._forms)))[1]
+            self.form_stack.removeWidget(old)
+            old.deleteLater()
+        self.form = kept[1]
+        self.form_stack.setCurrentWidget(self.form)
 
     def refresh_state(self) -> None:
         """Write what depends on settings, data and check."""

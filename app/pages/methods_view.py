@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, QSize, Qt
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QSize, Qt, QTimer
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -34,6 +34,7 @@ from app.widgets.segmented import Segmented
 from engine.protocol.messages import RunSpec
 
 FILTER_PX, INSPECTOR_PX = 212, 468
+CHOOSE_MS = 60
 
 
 class MethodsView(Page):
@@ -70,6 +71,11 @@ class MethodsView(Page):
         self.inspector = Panel(theme, "Settings")
         self.settings = SettingsView(self.model, theme)
         self._wants_run_page = False
+        self._wanted = ""
+        self._choosing = QTimer(self)  # so that arrow keys run over cards without a form for each
+        self._choosing.setSingleShot(True)
+        self._choosing.setInterval(CHOOSE_MS)
+        self._choosing.timeout.connect(lambda: self.model.choose(self._wanted))
         self._arrange()
         self._connect()
         self._add_actions()
@@ -116,9 +122,9 @@ class MethodsView(Page):
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.filter_panel)
         self.splitDockWidget(self.filter_panel, self.centre, Qt.Orientation.Horizontal)
         self.splitDockWidget(self.centre, self.inspector, Qt.Orientation.Horizontal)
-        self.placement = InspectorPlacement(
-            self, self.filter_panel, self.centre, self.inspector, (FILTER_PX, INSPECTOR_PX)
-        )
+        placed = (self.filter_panel, self.centre, self.inspector)
+        self.placement = InspectorPlacement(self, *placed, (FILTER_PX, INSPECTOR_PX))
+        self.resizeDocks(placed, [FILTER_PX, 804, INSPECTOR_PX], Qt.Orientation.Horizontal)
         self.setStyleSheet(CLEAR_STACKS)
 
     def _dress_table(self) -> None:
@@ -208,8 +214,9 @@ class MethodsView(Page):
 
     def _choose(self, index: QModelIndex, _old: QModelIndex | None = None) -> None:
         entry: MethodEntry | None = index.siblingAtColumn(0).data(EntryRole) if index.isValid() else None
-        if entry is not None:
-            self.model.choose(entry.info.id)
+        if entry is not None and entry.info.id != self.model.method:
+            self._wanted = entry.info.id
+            self._choosing.start()
 
     def _start(self, *, then_go: bool) -> None:
         self._wants_run_page = then_go

@@ -17,7 +17,7 @@ from app.workspace_model import WorkspaceModel
 from engine.protocol.messages import RunSummary
 
 Index = QModelIndex | QPersistentModelIndex
-COLUMNS = ("State", "Name", "Method", "Dataset", "Loss", "Best kNN, %", "Steps", "Time")
+COLUMNS = ("State", "Name", "Method", "Dataset", "Loss", "kNN, %", "Steps", "Time")
 STATE, NAME, METHOD, DATASET, SPARK, BEST, STEPS, TIME = range(8)
 _RIGHT = frozenset({BEST, STEPS, TIME})
 _ORDER = {"training": 0, "starting": 0, "stopping": 0, "paused": 1, "queued": 2}

@@ -33,6 +33,8 @@ def one_theme(qapp: QApplication) -> Theme:
 @pytest.fixture
 def theme(one_theme: Theme) -> Iterator[Theme]:
     yield one_theme
+    if one_theme.receivers("2changed()"):
+        one_theme.changed.disconnect()  # widgets of this test are on their way out
     if one_theme.dark:
         one_theme.set_mode("light")
     if one_theme.text_scale != 1.0:

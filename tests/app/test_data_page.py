@@ -23,6 +23,7 @@ from app.pages.data_view import DataView
 from app.widgets.cell_grid import CellGrid
 from engine.protocol.messages import (
     CancelJob,
+    DatasetChanged,
     DatasetDescribed,
     DescribeDataset,
     Done,
@@ -426,6 +427,19 @@ def test_that_the_import_starts_with_the_options_shown_and_its_result_lists_what
     assert view.plan_view.stack.currentWidget() is progress
     assert "1 file left out" in progress.what.text()
     assert progress.skipped.data(progress.skipped.index(0, 1)) == "not data"
+
+
+def test_that_a_result_with_a_mere_count_takes_the_list_from_the_dataset(view: DataView, engine: FakeEngine) -> None:
+    view.show_item(paths=["/scans/echo"])
+    view.plan_view.start_button.click()
+    request = engine.last(StartImport)
+    engine.reply(request, JobAccepted(id=request.id, job="job-9"))
+    result = {"records": 1280, "skipped": 1}
+    job = JobSummary(job="job-9", kind="import", title="x", state="done", subject="echo", result=result)
+    engine.emit_event(JobChanged(job=job))
+    made = sample_dataset("echo", 1280, skipped=(Skipped(path="Thumbs.db", reason="not data"),))
+    engine.emit_event(DatasetChanged(info=made))
+    assert "1 file left out" in view.plan_view.progress.what.text()
 
 
 def test_that_cancelling_an_import_answers_at_once_and_keeps_what_was_read(view: DataView, engine: FakeEngine) -> None:

@@ -165,7 +165,7 @@ def test_that_resetting_the_filter_shows_everything(view: MethodsView) -> None:
 def test_that_choosing_a_card_shows_its_settings(qtbot: QtBot, view: MethodsView) -> None:
     place = view.model.catalogue.place_of("dino")
     qtbot.mouseClick(view.cards.viewport(), Qt.MouseButton.LeftButton, pos=view.cards.cell_rect(place).center())
-    assert view.model.method == "dino"
+    qtbot.waitUntil(lambda: view.model.method == "dino")
     assert view.inspector.header.title.text() == "DINO"
 
 
