@@ -93,7 +93,9 @@ class MainWindow(QMainWindow):
         column.setSpacing(0)
         for each, stretch in ((self.top_bar, 0), (middle, 1), (self.status_bar, 0)):
             column.addWidget(each, stretch)
+        whole.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setCentralWidget(whole)
+        whole.setFocus()  # else Qt gives the focus, and its ring, to the first button
 
     def _settings_view(self) -> QMainWindow:
         view = SettingsView(self.context, self._settings)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import logging
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QCoreApplication, QSettings
+from PySide6.QtCore import QCoreApplication, QSettings, QTimer
 from PySide6.QtGui import QIcon, QSurfaceFormat
 from PySide6.QtWidgets import QApplication
 
@@ -15,9 +18,12 @@ from app.client import EngineClient
 from app.crash import CrashReporter
 from app.launcher import Local, Ssh
 from app.main_window import MainWindow
+from app.shell.places import PLACES
 from app.shell.settings_view import MOTION
 from app.theme import RESOURCES, Theme
 from app.widgets.stall import StallMonitor
+
+logger = logging.getLogger(__name__)
 
 
 class NoDisplay(RuntimeError):  # noqa: N818 - it names the situation
@@ -95,13 +101,29 @@ def open_window(
     crash = CrashReporter(window.notices, window)
     crash.install()
     stall = StallMonitor(parent=window)
-    stall.start()
+    # What happens before the event loop turns is the start, not a stall.
+    QTimer.singleShot(0, stall, stall.start)
     application.aboutToQuit.connect(stall.stop)
-    window.go("data")
+    preload_views()
     window.show()
+    window.go("data")
     window.open_paths([str(path.resolve()) for path in paths or []])
     client.start()
     return window, stall
+
+
+def preload_views() -> None:
+    """Import the pages before the window is shown, so that a first visit does not wait for it.
+
+    A page that cannot be imported says so when it is visited.
+    """
+    for name, _, _ in PLACES:
+        if importlib.util.find_spec(f"app.pages.{name}_view") is None:
+            continue
+        try:
+            importlib.import_module(f"app.pages.{name}_view")
+        except ImportError:
+            logger.warning("the page %s cannot be imported", name, exc_info=True)
 
 
 def default_workspace() -> Path:

@@ -71,7 +71,8 @@ class TopBar(QWidget):
         self.page = label("", "second")
         left.addWidget(Logo(theme))
         left.addWidget(label("Selfsight", "title"))
-        left.addWidget(_Caret(theme))
+        self._caret = _Caret(theme)
+        left.addWidget(self._caret)
         left.addWidget(self.workspace)
         left.addWidget(_Caret(theme))
         left.addWidget(self.page)
@@ -110,6 +111,8 @@ class TopBar(QWidget):
     def show_place(self, workspace: str, page: str) -> None:
         """Say where one is."""
         self.workspace.setText(workspace)
+        for each in (self._caret, self.workspace):
+            each.setVisible(bool(workspace))
         self.page.setText(page)
 
     def _mode_menu(self) -> QMenu:
