@@ -64,7 +64,7 @@ QWidget[kind="rail"] { background: $window; border-right: 1px solid $line; }
 QScrollArea, QScrollArea > QWidget > QWidget[kind="scrolled"] { background: transparent; border: none; }
 QDockWidget { color: $text; }
 QToolBar[kind="margin"] { background: $window; border: none; padding: 0; margin: 0; spacing: 0; }
-QStackedWidget { background: $window; }
+QStackedWidget { background: transparent; }
 QSplitter::handle { background: $window; }
 """
 
@@ -188,6 +188,8 @@ QTabBar::tab:selected { color: $text; border-bottom-color: $accent; font-weight:
 QTabBar::tab:hover { color: $text; background: $hover; }
 QTabBar::tab:focus { border: 2px solid $accent; }
 QTabWidget::pane { border: none; border-top: 1px solid $line; }
+QTabWidget[kind="inset"]::tab-bar { left: 12px; }
+QAbstractItemView[kind="clear"] { background: transparent; }
 QMenu { background: $raised; border: 1px solid $line; padding: 4px; }
 QMenu::item { padding: 5px 24px 5px 12px; border-radius: 4px; }
 QMenu::item:selected { background: $accent_soft; color: $text; }

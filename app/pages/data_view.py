@@ -22,7 +22,7 @@ from app.widgets import numbers
 from app.widgets.buttons import Button
 from app.widgets.chips import Chip
 from app.widgets.empty import Banner, EmptyState
-from app.widgets.inspector import CLEAR_STACKS, InspectorPlacement
+from app.widgets.inspector import InspectorPlacement
 from app.widgets.panel import Page, Panel, label
 from engine.protocol.messages import Failure, RecordRow
 from engine.protocol.schema import DatasetInfo
@@ -50,6 +50,7 @@ class DataView(Page):
         self.dataset_header = DatasetHeader(self.model, theme)
         self.browse = BrowseView(self.model, theme)
         self.tabs = QTabWidget()
+        self.tabs.setProperty("kind", "inset")
         self.tabs.addTab(self.browse, "Browse")
         self.facts = FactTabs(self.model, theme, self.tabs)
         self.verify_button = Button(
@@ -117,7 +118,6 @@ class DataView(Page):
         self.placement = InspectorPlacement(self, *placed, (LIST_PX, INSPECTOR_PX))
         self.resizeDocks(placed, [LIST_PX, 750, INSPECTOR_PX], Qt.Orientation.Horizontal)
         self.setAcceptDrops(True)
-        self.setStyleSheet(CLEAR_STACKS)
 
     def _connect(self) -> None:
         model = self.model

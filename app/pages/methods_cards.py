@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetrics, QPainter, QPen, QTextLayout, QTextOption
+from PySide6.QtGui import QFontMetrics, QPainter, QPen, QPixmap, QTextLayout, QTextOption
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from app.pages.methods_catalogue import EntryRole, MethodEntry, modalities_of, refusal_text, venue_text
 from app.theme import Theme
 from app.widgets import numbers
 from app.widgets.pipeline import paint_pipeline
+from engine.protocol.messages import MethodInfo
 
 CARD: Final = QSize(252, 206)
 GAP: Final = 9
 FIGURE: Final = 90
 GREYED: Final = 0.42
+FIGURES_KEPT: Final = 200
 _SHORT: Final = {"masked modelling": "masked", "self-distillation": "distillation"}
 
 
@@ -26,6 +28,8 @@ class CardDelegate(QStyledItemDelegate):
     def __init__(self, theme: Theme, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
+        self._figures: dict[tuple[str, int, int, float], tuple[MethodInfo, QPixmap]] = {}
+        theme.changed.connect(self._figures.clear)
 
     def cell(self) -> QSize:
         """Return the smallest size of a card with its gap."""
@@ -75,9 +79,27 @@ class CardDelegate(QStyledItemDelegate):
             self._write(painter, rect, "no figure", "tick", "text3", Qt.AlignmentFlag.AlignHCenter)
             return
         painter.setOpacity(GREYED if entry.greyed else 1.0)
-        kind = info.needs[0].kinds[0] if info.needs and info.needs[0].kinds else "image"
-        paint_pipeline(painter, QRectF(rect).adjusted(8, 6, -8, -6), info.nodes, info.edges, theme, str(kind))
+        painter.drawPixmap(rect.topLeft(), self._figure(info, rect.size(), painter.device().devicePixelRatioF()))
         painter.setOpacity(1.0)
+
+    def _figure(self, info: MethodInfo, size: QSize, ratio: float) -> QPixmap:
+        """Return a method's figure; it is painted once for each size."""
+        key = (info.id, size.width(), size.height(), ratio)
+        kept = self._figures.get(key)
+        if kept is not None and kept[0] is info:
+            return kept[1]
+        made = QPixmap(size * ratio)
+        made.setDevicePixelRatio(ratio)
+        made.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(made)
+        kind = info.needs[0].kinds[0] if info.needs and info.needs[0].kinds else "image"
+        place = QRectF(0, 0, size.width(), size.height()).adjusted(8, 6, -8, -6)
+        paint_pipeline(painter, place, info.nodes, info.edges, self._theme, str(kind))
+        painter.end()
+        while len(self._figures) >= FIGURES_KEPT:
+            self._figures.pop(next(iter(self._figures)))
+        self._figures[key] = info, made
+        return made
 
     def _paint_idea(self, painter: QPainter, rect: QRect, text: str, token: str) -> None:
         font = self._theme.font("small")

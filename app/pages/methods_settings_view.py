@@ -65,6 +65,7 @@ class SettingsView(QWidget):
         self.copy_yaml_button = Button(theme, "Copy", icon="copy", small=True)
         self.claim, self.paper = ClaimView(), PaperView(theme)
         self.tabs = QTabWidget()
+        self.tabs.setProperty("kind", "inset")
         self.dry_run = DryRunView(model.dry_run, theme)
         self.command_button = Button(theme, "Copy as command", icon="command", tip="Ctrl+Shift+C")
         self.queue_button = Button(theme, "Add to queue", icon="queue")

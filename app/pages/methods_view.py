@@ -28,7 +28,7 @@ from app.pages.methods_settings_view import SettingsView
 from app.widgets import numbers
 from app.widgets.cell_grid import CellGrid
 from app.widgets.empty import EmptyState, FailedState, LoadingState
-from app.widgets.inspector import CLEAR_STACKS, InspectorPlacement
+from app.widgets.inspector import InspectorPlacement
 from app.widgets.panel import Page, Panel, label
 from app.widgets.segmented import Segmented
 from engine.protocol.messages import RunSpec
@@ -95,7 +95,7 @@ class MethodsView(Page):
             view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
             view.setAccessibleName("Methods")
         self.cards.setItemDelegate(self.delegate)
-        self.cards.setStyleSheet("QAbstractItemView { background: transparent; }")
+        self.cards.setProperty("kind", "clear")
         self.table.setSelectionModel(self.cards.selectionModel())
         self._dress_table()
         for page in (self.cards, self.table, self.nothing, self.loading, self.failed):
@@ -125,7 +125,6 @@ class MethodsView(Page):
         placed = (self.filter_panel, self.centre, self.inspector)
         self.placement = InspectorPlacement(self, *placed, (FILTER_PX, INSPECTOR_PX))
         self.resizeDocks(placed, [FILTER_PX, 804, INSPECTOR_PX], Qt.Orientation.Horizontal)
-        self.setStyleSheet(CLEAR_STACKS)
 
     def _dress_table(self) -> None:
         table = self.table

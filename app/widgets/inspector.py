@@ -7,8 +7,6 @@ from PySide6.QtWidgets import QDockWidget, QTabWidget
 
 from app.widgets.panel import Page
 
-CLEAR_STACKS = "QStackedWidget { background: transparent; } QTabWidget::tab-bar { left: 12px; }"
-"""Stacks and tabs inside a panel show the panel's own ground."""
 NARROW_PX = 1440 - 76  # a window of 1440 less the rail
 
 
@@ -43,24 +41,25 @@ class InspectorPlacement(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Notice a new width of the page."""
-        if watched is self._page and event.type() == QEvent.Type.Resize:
+        if watched is self._page and event.type() in {QEvent.Type.Resize, QEvent.Type.Show}:
             self._place()
         return super().eventFilter(watched, event)
 
     def _place(self) -> None:
         narrow = self._page.width() < NARROW_PX
-        if narrow == self._narrow or self._inspector.isFloating():
+        if not self._page.isVisible() or narrow == self._narrow or self._inspector.isFloating():
             return
-        self._narrow = narrow
+        was_narrow, self._narrow = self._narrow, narrow
         shown = not self._inspector.isHidden()
         if narrow:
             self._page.tabifyDockWidget(self._centre, self._inspector)
             self._centre.raise_()
-        else:
+        elif was_narrow:
             self._page.removeDockWidget(self._inspector)
             self._page.splitDockWidget(self._centre, self._inspector, Qt.Orientation.Horizontal)
             self._inspector.setVisible(shown)
-        QTimer.singleShot(0, self, self._share_width)
+        if was_narrow is not None or narrow:
+            QTimer.singleShot(0, self, self._share_width)
 
     def _share_width(self) -> None:
         left, right = self._widths
