@@ -33,6 +33,7 @@ class SelfsightError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
+        """Return message and hint."""
         return f"{self.message} {self.hint}".rstrip()
 
     def failure(self, traceback: str = "") -> Failure:
