@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from engine.protocol.inspections import Histogram
 from engine.protocol.messages import MetricsRow, RunEvent, RunSpec
 from engine.runs import RunFolder, list_runs, read_spec, utc_now
 from engine.workspace import Workspace
+from tests.engine.full_disk import no_file_beyond
 
 SPEC = RunSpec(method="cae", dataset="/data/textures.h5", training={"steps": 100})
 
@@ -132,16 +132,11 @@ def test_that_a_killed_owner_leaves_the_run_free(run: RunFolder) -> None:
 
 
 def test_that_no_space_left_is_named_and_leaves_the_lines_as_they_were(run: RunFolder) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with run.lock():
         run.append_metrics([row(1)])
         before = (run.path / "metrics.jsonl").read_bytes()
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, hard))
-        try:
-            with pytest.raises(DiskFull, match=r"metrics\.jsonl"):
-                run.append_metrics([row(2)])
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with no_file_beyond(len(before) + 20), pytest.raises(DiskFull, match=r"metrics\.jsonl"):
+            run.append_metrics([row(2)])
         assert (run.path / "metrics.jsonl").read_bytes() == before
         assert run.append_metrics([row(2)]) == 1
     assert [found.step for found in run.metrics()] == [1, 2]

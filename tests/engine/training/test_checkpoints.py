@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import random
-import resource
 import shutil
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ from engine.training.checkpoints import (
 )
 from engine.training.optimisers import build_optimiser, set_schedule
 from engine.training.settings import TrainingSettings
+from tests.engine.full_disk import no_file_beyond
 from tests.engine.training.save_child import save, save_forever
 
 
@@ -177,13 +177,8 @@ class _Bomb:
 
 def test_that_a_full_disk_leaves_earlier_checkpoints_and_no_rubbish(tmp_path: Path) -> None:
     saved_in(tmp_path, 1)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-    try:
-        with pytest.raises(DiskFull, match="MB were needed"):
-            save(tmp_path, 2)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with no_file_beyond(10_000), pytest.raises(DiskFull, match="MB were needed"):
+        save(tmp_path, 2)
     assert [entry.name for entry in tmp_path.iterdir()] == ["0000001"]
     assert find_checkpoint(tmp_path).position.step == 1
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
-import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,6 +21,7 @@ from engine.protocol.messages import WorkerCommand
 from engine.runs import RunFolder, extend
 from engine.training.link import NullLink
 from engine.training.loop import run_training
+from tests.engine.full_disk import no_file_beyond
 
 
 class ScriptedLink(NullLink):
@@ -53,6 +56,19 @@ class ScriptedLink(NullLink):
 
     def do(self, action: str) -> None:
         self.waiting.append(WorkerCommand(action=action))
+
+
+class FreesSpace(ScriptedLink):
+    """Frees space as soon as the run says that there is none."""
+
+    def __init__(self, free) -> None:
+        super().__init__()
+        self.free = free
+
+    def events(self, run, first_line, rows):
+        super().events(run, first_line, rows)
+        if any("no space left" in row.text for row in rows):
+            self.free()
 
 
 def losses(folder: RunFolder) -> dict[int, float | None]:
@@ -214,7 +230,7 @@ def test_that_losses_that_stay_not_finite_stop_the_run_with_a_capture(make_run) 
         run_training(folder, NullLink())
     capture = folder.path / "captures" / "0000009"
     assert str(capture) in error.value.hint
-    assert len(__import__("json").loads((capture / "batch.json").read_bytes())["records"][0]) == 16
+    assert len(json.loads((capture / "batch.json").read_bytes())["records"][0]) == 16
     assert all(bool(torch.isfinite(tensor).all()) for tensor in weights(folder, 5).values())
     summary = folder.summary()
     assert (summary.state, summary.saved_step) == ("failed", 5)
@@ -243,21 +259,10 @@ def test_that_short_memory_says_what_to_lower_and_keeps_what_was_learnt(make_run
 def test_that_a_full_disk_pauses_the_run_until_there_is_space(make_run) -> None:
     straight, folder = make_run(config={"width": 256}), make_run(config={"width": 256})
     run_training(straight, NullLink())
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    class FreesSpace(ScriptedLink):
-        def events(self, run, first_line, rows):
-            super().events(run, first_line, rows)
-            if any("no space left" in row.text for row in rows):
-                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
     limit = max((straight.path / name).stat().st_size for name in ("metrics.jsonl", "events.jsonl")) + 500
     assert limit < (straight.checkpoints / "0000020" / "optimiser.safetensors").stat().st_size
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        result = run_training(folder, FreesSpace())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with no_file_beyond(limit) as free:
+        result = run_training(folder, FreesSpace(free))
     assert result["state"] == "finished"
     states = [event.data["state"] for event in folder.events() if event.kind == "state"]
     assert states == ["starting", "training", "paused", "training", "finished"]
@@ -281,7 +286,7 @@ def test_that_a_damaged_checkpoint_is_named_and_the_one_before_is_used(make_run)
 def test_that_rows_are_not_written_twice_after_a_step_back(make_run) -> None:
     folder = make_run()
     run_training(folder, ScriptedLink(at_step={8: "stop"}))
-    __import__("shutil").rmtree(folder.checkpoints / "0000008")
+    shutil.rmtree(folder.checkpoints / "0000008")
     run_training(folder, NullLink())
     assert [row.step for row in folder.metrics()] == list(range(1, 21))
 
@@ -327,7 +332,7 @@ def test_that_wrong_settings_are_all_named_at_once(make_run) -> None:
 
 def test_that_missing_data_is_named(make_run, dataset: Path) -> None:
     folder = make_run()
-    folder.rewrite(__import__("msgspec").structs.replace(folder.spec, dataset="/nowhere/gone.h5"))
+    folder.rewrite(msgspec.structs.replace(folder.spec, dataset="/nowhere/gone.h5"))
     with pytest.raises(DataError, match=r"gone\.h5 is not there"):
         run_training(folder, NullLink())
 
