@@ -27,7 +27,7 @@ from engine.supervisor.runs import Runs
 from engine.supervisor.subscriptions import Window
 
 logger = logging.getLogger(__name__)
-ROWS_AT_ONCE = 50_000
+ROWS_AT_ONCE = 4_000
 MAX_LOG_BYTES = 4_000_000
 Frames = list[bytes | memoryview]
 CHANGING = (
@@ -322,17 +322,18 @@ class Desk:
         methods = {method.id: method for method in self._rooms.catalogue.known}
 
         def make() -> tuple[m.Reply, Sequence[Array]]:
-            folder = runs.folder(request.run)
+            folder, history = runs.folder(request.run), runs.history(request.run)
             first, second = max(request.metrics_after, 0), max(request.events_after, 0)
-            metrics, events = folder.metrics(first), folder.events(second)
+            metrics, more_metrics = history.metrics.read(first, ROWS_AT_ONCE)
+            events, more_events = history.events.read(second, ROWS_AT_ONCE)
             reply = m.RunHistory(
                 id=request.id,
                 run=request.run,
-                metrics=tuple(metrics[:ROWS_AT_ONCE]),
-                events=tuple(events[:ROWS_AT_ONCE]),
-                metrics_lines=first + min(len(metrics), ROWS_AT_ONCE),
-                events_lines=second + min(len(events), ROWS_AT_ONCE),
-                more=max(len(metrics), len(events)) > ROWS_AT_ONCE,
+                metrics=tuple(metrics),
+                events=tuple(events),
+                metrics_lines=first + len(metrics),
+                events_lines=second + len(events),
+                more=more_metrics or more_events,
                 command=settings.command_line(methods.get(folder.spec.method), folder.spec),
             )
             return reply, ()

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.errors import RunError, SelfsightError
 from engine.protocol import messages as m
@@ -19,6 +19,7 @@ from engine.runs import RunFolder, extend, list_runs
 from engine.supervisor.children import Child
 from engine.supervisor.core import Core
 from engine.supervisor.devices import place_environment
+from engine.supervisor.history import History
 from engine.supervisor.live_run import ACTIVE, ENDED, LiveRun, as_live, interruption, last_event, state_event
 from engine.supervisor.queue import RunQueue
 
@@ -32,6 +33,13 @@ Then = Callable[[], None]
 Failed = Callable[[Exception], None]
 
 
+class Histories(NamedTuple):
+    """Readers of a run's two histories."""
+
+    metrics: History[m.MetricsRow]
+    events: History[m.RunEvent]
+
+
 class Runs:
     """All runs of the workspace."""
 
@@ -42,6 +50,7 @@ class Runs:
         self.live: dict[str, LiveRun] = {}
         self.budget = 0.02
         self._folders: dict[str, RunFolder] = {}  # disk thread only
+        self._histories: dict[str, Histories] = {}  # disk thread only
         self._scanned_mark, self._scanned = 0, 0.0
 
     def load(self) -> None:
@@ -59,6 +68,15 @@ class Runs:
         if run not in self._folders:
             self._folders[run] = RunFolder.open(self.path(run))
         return self._folders[run]
+
+    def history(self, run: str) -> Histories:
+        """Return the readers of a run's metrics and events (on the disk thread)."""
+        if run not in self._histories:
+            path = self.path(run)
+            self._histories[run] = Histories(
+                History(path / "metrics.jsonl", m.MetricsRow), History(path / "events.jsonl", m.RunEvent)
+            )
+        return self._histories[run]
 
     def path(self, run: str) -> Path:
         """Return where a run is."""
@@ -201,6 +219,7 @@ class Runs:
             target = self._core.workspace.bin / f"{run}.{time.time_ns()}"
             folder.path.rename(target)
             self._folders.pop(run, None)
+            self._histories.pop(run, None)
 
         def done(_: None) -> None:
             self.rows.pop(run, None)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.durable import JsonLines
 from engine.errors import ConfigError
 from engine.protocol import messages as m
 from engine.protocol.forms import FormField
@@ -12,6 +13,7 @@ from engine.supervisor import settings
 from engine.supervisor.answers import Answers
 from engine.supervisor.children import explain_exit
 from engine.supervisor.devices import Devices, place_environment
+from engine.supervisor.history import History
 from engine.supervisor.queue import RunQueue
 
 METHOD = m.MethodInfo(
@@ -86,6 +88,24 @@ def test_that_accepted_requests_are_known_after_a_restart_and_a_torn_line_is_pas
     path.write_bytes(path.read_bytes() + b'["torn')
     assert Answers(path).get("request") is not None
     assert Answers(path).get("other") is None
+
+
+def test_that_a_history_is_read_in_pieces_as_the_run_folder_counts_it(tmp_path: Path) -> None:
+    lines = [b'{"step":%d,"time_s":0.1,"values":{}}\n' % step for step in range(5_500)]
+    lines[700] = b"damaged\n"
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"".join(lines) + b'{"step":1,')
+    whole = JsonLines(path, m.MetricsRow).read_new()
+    history = History(path, m.MetricsRow)
+    read: list[m.MetricsRow] = []
+    more = True
+    while more:
+        piece, more = history.read(len(read), 700)
+        read += piece
+    assert read == whole
+    assert history.read(4_321, 2) == (whole[4_321:4_323], True)
+    assert history.read(len(whole), 5) == ([], False)
+    assert History(tmp_path / "none.jsonl", m.MetricsRow).read(0, 5) == ([], False)
 
 
 @pytest.mark.parametrize(
