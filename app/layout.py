@@ -42,6 +42,7 @@ class LayoutMemory:
         stored = self._settings.value(self._key(name, page))
         if isinstance(stored, QByteArray):
             page.restoreState(stored, VERSION)
+            page.setProperty("restored", True)  # noqa: FBT003 - the page keeps these sizes when it is first shown
 
     def keep(self, name: str, page: QMainWindow) -> None:
         """Remember how the docks of a page lie; where they lie as by default, nothing is kept."""

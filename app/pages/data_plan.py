@@ -58,6 +58,10 @@ class PlanModel(QObject):
         self._timer.setInterval(REPLAN_MS)
         self._timer.timeout.connect(self._ask)
 
+    def is_taken(self, name: str) -> bool:
+        """Whether there is a dataset of this name."""
+        return name in self._datasets()
+
     def skipped(self) -> tuple[Skipped, ...]:
         """Return the files that the finished import left out, as the dataset tells them."""
         if self.state != "done" or self.job is None:
@@ -160,5 +164,5 @@ class PlanModel(QObject):
             self._job_id = reply.job
             self.follow()
         elif isinstance(reply, Failed):
-            self.state, self.failure = "failed", reply.failure
+            self.state, self.failure = "planned", reply.failure  # the plan stays, to be changed
         self.changed.emit()

@@ -157,6 +157,8 @@ class PlanForm(QWidget):
         name = self.name.text().strip()
         if name and (not re.fullmatch(r"[\w][\w .+-]{0,99}", name) or name.endswith(".")):
             return "Use letters, digits, spaces, . + - and _, at most 100, beginning with a letter or digit."
+        if name and self.model.is_taken(name) and self.model.state in {"planning", "planned"}:
+            return f"There is a dataset called {name} already. Choose another name."
         return ""
 
     def refresh(self) -> None:

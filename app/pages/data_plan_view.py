@@ -15,7 +15,7 @@ from app.theme import Theme
 from app.widgets import numbers
 from app.widgets.buttons import Button
 from app.widgets.chips import Chip, FlowLayout
-from app.widgets.empty import FailedState, LoadingState
+from app.widgets.empty import Banner, FailedState, LoadingState
 from app.widgets.panel import ElidedLabel, label, line
 from engine.protocol.messages import ImportPlan, Recognised
 from engine.protocol.schema import Skipped
@@ -36,6 +36,7 @@ class PlanView(QWidget):
         self.title = ElidedLabel("", "title")
         self.facts = ElidedLabel("", "small")
         self.written = Chip("nothing written yet")
+        self.banner = Banner(theme, "", "error")
         self.stack = QStackedWidget()
         self.loading = LoadingState(theme, rows=6)
         self.failed = FailedState(theme, "", action="Read again", run=model.check)
@@ -96,6 +97,7 @@ class PlanView(QWidget):
         head_row.setContentsMargins(0, 0, 8, 0)
         head_row.addWidget(head)
         outer.addLayout(head_row)
+        outer.addWidget(self.banner)
         outer.addWidget(self.stack, 1)
         buttons.setContentsMargins(0, 0, 8, 0)
         outer.addLayout(buttons)
@@ -115,6 +117,10 @@ class PlanView(QWidget):
             self._fill_groups(plan)
         if model.state == "failed" and model.failure is not None:
             self.failed.set_failure(failure_sentence(model.failure), model.failure.traceback)
+        refused = model.failure is not None and model.state == "planned"
+        self.banner.setVisible(refused)
+        if refused and model.failure is not None:
+            self.banner.tell(failure_sentence(model.failure), "error")
         page = self.progress if busy else self.failed if model.state == "failed" else self.plan_scroll
         self.stack.setCurrentWidget(self.loading if plan is None and model.state == "planning" else page)
         self.details.setEnabled(model.state in {"planned", "planning"})

@@ -57,6 +57,8 @@ class SettingsView(QWidget):
         self.seed.setAccessibleName("Seed")
         self.device = QComboBox()
         self.device.setAccessibleName("Device")
+        self.device.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.device.setMinimumContentsLength(12)  # names of processors are long, and must not widen the panel
         self.banner = Banner(theme, "", "warn")
         self.yaml = QPlainTextEdit()
         self.yaml.setReadOnly(True)

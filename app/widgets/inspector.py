@@ -58,7 +58,7 @@ class InspectorPlacement(QObject):
             self._page.removeDockWidget(self._inspector)
             self._page.splitDockWidget(self._centre, self._inspector, Qt.Orientation.Horizontal)
             self._inspector.setVisible(shown)
-        if was_narrow is not None or narrow:
+        if was_narrow is not None or narrow or not self._page.property("restored"):
             QTimer.singleShot(0, self, self._share_width)
 
     def _share_width(self) -> None:

@@ -470,6 +470,23 @@ def test_that_a_name_no_file_can_have_stops_the_import(view: DataView) -> None:
     assert not view.plan_view.start_button.isEnabled()
 
 
+def test_that_a_name_that_is_taken_is_refused_before_the_import(view: DataView) -> None:
+    view.show_item(paths=["/scans/echo"])
+    view.plan_view.form.name.setText("textures")
+    view.plan_view.form.name.textEdited.emit("textures")
+    assert "There is a dataset called textures already" in view.plan_view.form.name_note.text()
+    assert not view.plan_view.start_button.isEnabled()
+
+
+def test_that_a_refused_import_keeps_the_plan_and_says_why(view: DataView, engine: FakeEngine) -> None:
+    view.show_item(paths=["/scans/echo"])
+    view.plan_view.start_button.click()
+    engine.fail(engine.last(StartImport), "The disk has no room for 4.9 GB.", "Free 3 GB.")
+    assert view.plan_view.banner.text.text() == "The disk has no room for 4.9 GB. Free 3 GB."
+    assert view.plan_view.stack.currentWidget() is view.plan_view.plan_scroll
+    assert view.plan_view.start_button.isEnabled()
+
+
 def test_that_discarding_a_plan_closes_it(view: DataView) -> None:
     view.show_item(paths=["/scans/echo"])
     view.plan_view.discard_button.click()
