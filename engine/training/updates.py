@@ -210,6 +210,8 @@ def _mean(values: list[Tensor]) -> Tensor:
 def seed_everything(seed: int, step: int) -> None:
     """Make dropout and whatever else draws from global generators depend on (seed, step, process) alone."""
     mixed = int(np.random.SeedSequence([seed & 0xFFFFFFFF, step, rank()]).generate_state(1, np.uint64)[0])
-    torch.manual_seed(mixed & 0x7FFFFFFFFFFFFFFF)
+    torch.default_generator.manual_seed(mixed & 0x7FFFFFFFFFFFFFFF)  # torch.manual_seed formats three stacks each time
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(mixed & 0x7FFFFFFFFFFFFFFF)
     random.seed(mixed)
     np.random.seed(mixed & 0xFFFFFFFF)  # noqa: NPY002 foreign code in a method may use the global generator
