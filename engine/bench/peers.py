@@ -75,14 +75,14 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
 def mae_step(pictures: Array, size: dict[str, int], batch_size: int, workers: int) -> StepFunction:
     """MAE with lightly's masked transformer, decoder and transform."""
     from lightly.models import utils
-    from lightly.models.modules import MAEDecoderTIMM, MaskedVisionTransformerTIMM
+    from lightly.models.modules import MaskedVisionTransformerDecoderTIMM, MaskedVisionTransformerTIMM
     from lightly.transforms import MAETransform
 
     backbone = MaskedVisionTransformerTIMM(
         vit=vit(size["image_px"], size["patch_px"], size["dim"], size["depth"], size["heads"])
     )
     tokens = (size["image_px"] // size["patch_px"]) ** 2
-    decoder = MAEDecoderTIMM(
+    decoder = MaskedVisionTransformerDecoderTIMM(
         num_patches=tokens,
         patch_size=size["patch_px"],
         embed_dim=size["dim"],

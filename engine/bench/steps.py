@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 from engine.bench import peers
 from engine.bench.loading import with_dataset
 from engine.bench.timing import in_turns, row
+from engine.data.batch import Batch
 from engine.data.loader import Loader
 from engine.data.samples import make_sample
 from engine.data.store import Dataset
@@ -51,6 +53,9 @@ def bench_steps() -> list[dict[str, Any]]:
     size = {"image_px": IMAGE_PX, "patch_px": PATCH_PX, "dim": WIDTH, "depth": DEPTH, "heads": HEADS}
     decoder = {"decoder_width": DECODER_WIDTH, "decoder_depth": DECODER_DEPTH, "decoder_heads": DECODER_HEADS}
     peer_decoder = {"decoder_dim": DECODER_WIDTH, "decoder_depth": DECODER_DEPTH, "decoder_heads": DECODER_HEADS}
+    simclr = {"image_px": IMAGE_PX, "encoder": "resnet-small", "projection": SIMCLR_OUTPUT, "blur_chance": 0.5}
+    # the peer's transforms blur and solarise with these chances
+    views = {"local_px": LOCAL_PX, "local_crops": LOCALS, "blur_chances": (1.0, 0.1, 0.5), "drop_path": 0.0}
     rows: list[dict[str, Any]] = []
 
     def measure(dataset: Dataset) -> None:
@@ -58,12 +63,14 @@ def bench_steps() -> list[dict[str, Any]]:
         ours = our_steps(dataset, "mae", vit | decoder)
         peer = peers.mae_step(pictures, size | peer_decoder, BATCH, WORKERS)
         rows.append(_compare("training step, mae", ours, peer))
-        ours = our_steps(dataset, "simclr", {"image_px": IMAGE_PX, "encoder": "resnet-small"})
+        ours = our_steps(dataset, "simclr", simclr)
         encoder = build_encoder("resnet-small", channels=3, size_px=IMAGE_PX)
         heads = {"image_px": IMAGE_PX, "hidden_dim": int(encoder.dim), "output_dim": SIMCLR_OUTPUT}
         peer = peers.simclr_step(pictures, heads, BATCH, WORKERS, _Pooled(encoder), int(encoder.dim))
         rows.append(_compare("training step, simclr", ours, peer))
-        ours = our_steps(dataset, "dino", vit)
+        ours = our_steps(
+            dataset, "dino", vit | views | {"head_width": HIDDEN, "bottleneck": BOTTLENECK, "outputs": OUTPUTS}
+        )
         sizes = {"hidden_dim": HIDDEN, "bottleneck_dim": BOTTLENECK, "output_dim": OUTPUTS}
         peer = peers.dino_step(pictures, size | sizes | {"local_px": LOCAL_PX, "locals": LOCALS}, BATCH, WORKERS)
         rows.append(_compare("training step, dino", ours, peer))
@@ -90,11 +97,15 @@ def our_steps(dataset: Dataset, method_id: str, config: dict[str, Any]) -> Calla
 
     def run() -> None:
         nonlocal done
-        for _ in range(STEPS):
-            updater.update(lambda: next(batches), done, done, 100_000, done)
-            done += 1
+        for number in range(done, done + STEPS):
+            updater.update(partial(_take, batches, number), number, 100_000, number)
+        done += STEPS
 
     return run
+
+
+def _take(batches: Iterator[Batch], number: int) -> tuple[int, Batch]:
+    return number, next(batches)
 
 
 def _compare(name: str, ours: Callable[[], None], peer: Callable[[], None]) -> dict[str, Any]:
