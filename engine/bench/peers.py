@@ -7,6 +7,7 @@ file is read, which favours the peer), through lightly's transforms in a DataLoa
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -75,21 +76,23 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
 def mae_step(pictures: Array, size: dict[str, int], batch_size: int, workers: int) -> StepFunction:
     """MAE with lightly's masked transformer, decoder and transform."""
     from lightly.models import utils
-    from lightly.models.modules import MaskedVisionTransformerDecoderTIMM, MaskedVisionTransformerTIMM
+    from lightly.models.modules import MAEDecoderTIMM, MaskedVisionTransformerTIMM
     from lightly.transforms import MAETransform
 
     backbone = MaskedVisionTransformerTIMM(
         vit=vit(size["image_px"], size["patch_px"], size["dim"], size["depth"], size["heads"])
     )
     tokens = (size["image_px"] // size["patch_px"]) ** 2
-    decoder = MaskedVisionTransformerDecoderTIMM(
-        num_patches=tokens,
-        patch_size=size["patch_px"],
-        embed_dim=size["dim"],
-        decoder_embed_dim=size["decoder_dim"],
-        decoder_depth=size["decoder_depth"],
-        decoder_num_heads=size["decoder_heads"],
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # its successor has no layer that predicts pixels
+        decoder = MAEDecoderTIMM(
+            num_patches=tokens,
+            patch_size=size["patch_px"],
+            embed_dim=size["dim"],
+            decoder_embed_dim=size["decoder_dim"],
+            decoder_depth=size["decoder_depth"],
+            decoder_num_heads=size["decoder_heads"],
+        )
     parameters = [*backbone.parameters(), *decoder.parameters()]
     optimiser = torch.optim.AdamW([one for one in parameters if one.requires_grad], lr=1.5e-4)
     criterion = nn.MSELoss()
