@@ -48,8 +48,9 @@ def _split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 def _softmax_weights(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
-    """Return softmax(q·kᵀ/√d + bias) in float32."""
-    scores = (q.float() * q.shape[-1] ** -0.5) @ k.float().transpose(-2, -1)
+    """Return softmax(q·kᵀ/√d + bias) in float32, under autocast, too."""
+    with torch.autocast(q.device.type, enabled=False):
+        scores = (q.float() * q.shape[-1] ** -0.5) @ k.float().transpose(-2, -1)
     if bias is not None:
         scores = scores.masked_fill(~bias, -torch.inf) if bias.dtype == torch.bool else scores + bias
     return scores.softmax(dim=-1)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from engine.errors import ConfigError
@@ -26,7 +26,9 @@ def from_timm(model: nn.Module) -> ViT:
     if not isinstance(model, VisionTransformer):
         raise ConfigError(f"{type(model).__name__} is not a plain vision transformer.", _HINT)
     source: Any = model
-    block = source.blocks[0]
+    block: Any = source.blocks[0]
+    if type(block) is not Block:
+        raise ConfigError(f"This timm model's blocks are {type(block).__name__}, not the plain ones.", _HINT)
     patch = tuple(int(side) for side in source.patch_embed.patch_size)
     grid = tuple(int(side) for side in source.patch_embed.grid_size)
     has_class = source.cls_token is not None
@@ -90,7 +92,7 @@ def to_timm(vit: ViT) -> nn.Module:
     registers = 0 if vit.reg_token is None else vit.reg_token.shape[1]
     model = VisionTransformer(
         img_size=vit.size,
-        patch_size=vit.patch,
+        patch_size=(vit.patch[0], vit.patch[1]),
         in_chans=vit.channels,
         num_classes=0,
         global_pool="token" if vit.pool == "class" else "avg",
