@@ -13,7 +13,7 @@ from app.workspace_model import WorkspaceModel
 from engine.protocol.messages import DeviceInfo, JobSummary
 
 HEIGHT = 27  # 26 and its line
-VIEWS_SHARE = "time/live views"
+VIEWS_SHARE = "time/live"  # share of step time, from the training loop
 _STATES = {
     "starting": ("info", "Engine starting"),
     "connected": ("ok", "Engine on {place}"),

@@ -100,7 +100,7 @@ def duration(seconds: float | None) -> str:
     if seconds < 10:
         return f"{number(seconds, 1).removesuffix('.0')} s".replace(" ", THIN)
     whole = round(seconds)
-    parts = []
+    parts: list[tuple[int, str]] = []
     for length, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         amount, whole = divmod(whole, length)
         if amount or parts:

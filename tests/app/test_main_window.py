@@ -353,3 +353,9 @@ def test_that_f6_moves_the_focus_from_panel_to_panel(window: MainWindow, qtbot: 
     QApplication.processEvents()
     window.actions_.trigger("window.next-panel")
     assert window._panel_in_focus() is not None
+
+
+def test_that_the_status_bar_tells_what_live_views_cost(window: MainWindow, engine: FakeEngine) -> None:
+    engine.connect_with()
+    engine.emit_event(messages.RunChanged(seq=1, summary=sample_run(latest={"time/live": 0.011})))
+    assert "Views 1.1\u202f% of step time, budget 2\u202f%" in what_runs(window.workspace)
