@@ -6,17 +6,17 @@ goes on. The finished file is written beside its place, flushed and renamed, so 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from io import FileIO
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -24,12 +24,14 @@ import numpy as np
 from engine.data.assembly import assemble
 from engine.data.durable import sync_folder, write_whole
 from engine.data.layout import is_encoded, is_fixed, is_text, stored_dtype, stream_types
+from engine.durable import NO_SPACE
 from engine.errors import DataError, DiskFull
 from engine.protocol.inspections import Array
 from engine.protocol.schema import SPLITS, DatasetInfo, FieldKind, FieldSpec, Schema, Skipped
 
 _COMMIT_EVERY_S = 2.0
 _JOURNAL = "journal.json"
+_SMALLEST_NEED = 1024 * 1024
 
 
 class _Journal(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +54,8 @@ class DatasetWriter:
     Leaving it by an exception keeps what was committed, so that a writer of the same path, schema, name and
     provenance resumes there (`records` tells where, `note` what the caller left for itself).
 
-    `scratch` fields are kept while writing and left out of the finished file.
+    `scratch` fields are kept while writing and left out of the finished file. `expected_bytes` is how large the file
+    will be, for the message of a full disk; 0 = unknown.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class DatasetWriter:
         name: str,
         provenance: Mapping[str, str] | None = None,
         scratch: Sequence[FieldSpec] = (),
+        expected_bytes: int = 0,
     ) -> None:
         self.path = Path(path)
         self.schema = schema
@@ -75,11 +79,16 @@ class DatasetWriter:
         self._folder = part_folder(self.path)
         identity = msgspec.json.encode([schema, name, self.provenance, list(scratch)])
         self._identity = hashlib.sha256(identity).hexdigest()
-        self._files: dict[str, BinaryIO] = {}
+        self._expected_bytes = expected_bytes
+        self._files: dict[str, FileIO] = {}
         self._ends = {name: 0 for name, spec in self._specs.items() if not is_fixed(spec)}
         self._sizes: dict[str, int] = {}
         self._committed = time.monotonic()
-        self._open()
+        try:
+            self._open()
+        except OSError as error:
+            self._close_files()
+            raise self._as_disk_full(error, self._expected_bytes) from error
 
     def __enter__(self) -> Self:
         """Return the object itself."""
@@ -89,7 +98,12 @@ class DatasetWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close; what was committed stays."""
-        self.close()
+        try:
+            self.close()
+        except DiskFull:
+            if error is None:
+                raise
+            # the exception on its way is the cause; the last commit stands
 
     def append(self, values: Mapping[str, Any]) -> None:
         """Append one record: an array, string, number or (for encoded fields) bytes for every field.
@@ -114,14 +128,15 @@ class DatasetWriter:
         if len(counts) != 1:
             raise DataError(f"The columns appended to {self.name} have different lengths: {sorted(counts)}.")
         pieces = {name: self._encode(self._specs[name], values) for name, values in columns.items()}
+        flat = {stream: values for streams in pieces.values() for stream, values in streams.items()}
         try:
-            for name, streams in pieces.items():
-                for stream, values in streams.items():
-                    self._files[stream].write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
-                if name in self._ends:
-                    self._ends[name] = int(streams[f"{name}.offsets"][-1])
+            for stream, values in flat.items():
+                _write_all(self._files[stream], np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
         except OSError as error:
-            raise _as_disk_full(error, self.path) from error
+            self._cut_back()  # to whole records, which also gives the space of the piece back
+            raise self._as_disk_full(error, sum(values.nbytes for values in flat.values())) from error
+        if counts != {0}:
+            self._ends |= {name: int(flat[f"{name}.offsets"][-1]) for name in self._ends}
         self.records += counts.pop()
         self._sizes = {stream: file.tell() for stream, file in self._files.items()}
         if note is not None:
@@ -137,19 +152,17 @@ class DatasetWriter:
         """
         try:
             for file in self._files.values():
-                file.flush()
                 os.fsync(file.fileno())
             journal = _Journal(identity=self._identity, records=self.records, sizes=self._sizes, note=self.note)
             write_whole(self._folder / _JOURNAL, msgspec.json.encode(journal))
         except OSError as error:
-            raise _as_disk_full(error, self.path) from error
+            (self._folder / f"{_JOURNAL}.new").unlink(missing_ok=True)
+            raise self._as_disk_full(error, 0) from error
         self._committed = time.monotonic()
 
     def written(self, field: str) -> Array | list[str]:
         """Return all values appended so far of a fixed-shape or text field."""
         spec = self._specs[field]
-        for stream in self._types[field]:
-            self._files[stream].flush()
         if is_text(spec):
             data = self._file_of(f"{field}.data").read_bytes()
             ends = np.fromfile(self._file_of(f"{field}.offsets"), "<i8").tolist()
@@ -162,13 +175,19 @@ class DatasetWriter:
 
         Raises:
             DataError: the shape does not fit.
+            DiskFull: there is no space left.
         """
         piece = self._encode(self._specs[field], values)[field]
         if len(piece) != self.records:
             raise DataError(f"{len(piece)} values for the {self.records} records of {field}.")
         file = self._files[field]
-        file.seek(0)
-        file.write(piece.tobytes())
+        try:
+            file.seek(0)
+            _write_all(file, memoryview(piece.tobytes()))
+        except OSError as error:
+            raise self._as_disk_full(error, piece.nbytes) from error
+        finally:
+            file.seek(0, os.SEEK_END)
 
     def finish(self, skipped: Sequence[Skipped] = (), schema: Schema | None = None) -> DatasetInfo:
         """Write the dataset file and remove the working folder.
@@ -184,8 +203,6 @@ class DatasetWriter:
         if self.records == 0:
             raise DataError(f"{self.name} has no record; no dataset was written.", "Add data that can be read.")
         final = schema or self.schema
-        for stream, size in self._sizes.items():  # a failed append may have left a piece behind
-            self._files[stream].truncate(size)
         self.commit()
         info = DatasetInfo(
             name=self.name,
@@ -199,6 +216,7 @@ class DatasetWriter:
         )
         sources = {stream: self._file_of(stream) for spec in final.fields for stream in stream_types(spec)}
         unfinished = self._folder / "finished.h5"
+        needed = sum(file.stat().st_size for file in sources.values())
         try:
             info = assemble(unfinished, info, sources)
             self.close()
@@ -206,7 +224,7 @@ class DatasetWriter:
             sync_folder(self.path.parent)
         except OSError as error:
             unfinished.unlink(missing_ok=True)
-            raise _as_disk_full(error, self.path) from error
+            raise self._as_disk_full(error, needed) from error
         shutil.rmtree(self._folder)
         return msgspec.structs.replace(info, size_bytes=self.path.stat().st_size)
 
@@ -218,15 +236,11 @@ class DatasetWriter:
             if self._folder.is_dir():
                 self.commit()
         finally:
-            for file in self._files.values():
-                file.close()
-            self._files.clear()
+            self._close_files()
 
     def discard(self) -> None:
         """Remove everything written so far."""
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
+        self._close_files()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _file_of(self, stream: str) -> Path:
@@ -249,14 +263,40 @@ class DatasetWriter:
         self._sizes = {stream: file.tell() for stream, file in self._files.items()}
         self.commit()
 
-    def _open_stream(self, stream: str, journal: _Journal | None) -> BinaryIO:
-        file = self._file_of(stream).open("r+b" if journal else "w+b")
+    def _open_stream(self, stream: str, journal: _Journal | None) -> FileIO:
+        # unbuffered: a write that finds no space leaves nothing behind that closing would try to write again
+        file = self._file_of(stream).open("r+b" if journal else "w+b", buffering=0)
         if journal is not None:
             file.truncate(journal.sizes[stream])
-            file.seek(0, 2)
+            file.seek(0, os.SEEK_END)
         elif stream.endswith(".offsets"):
-            file.write(bytes(8))
+            _write_all(file, memoryview(bytes(8)))
         return file
+
+    def _cut_back(self) -> None:
+        """Remove what a failed append left behind the last whole record."""
+        for stream, size in self._sizes.items():
+            self._files[stream].truncate(size)
+            self._files[stream].seek(size)
+
+    def _close_files(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def _as_disk_full(self, error: OSError, wanted: int) -> DataError | DiskFull:
+        """Return what to tell the user about a failed write of `wanted` bytes."""
+        if error.errno not in NO_SPACE:
+            return DataError(
+                f"{self.path} could not be written: {error}.", "Check that the folder exists and can be written."
+            )
+        missing = 2 * self._expected_bytes - sum(self._sizes.values())  # the rest of the streams, and the file of them
+        needed = max(wanted, missing, _SMALLEST_NEED)
+        return DiskFull(
+            f"There is no space left for {self.path}: about {needed:,} bytes are needed, "
+            f"{shutil.disk_usage(self.path.parent).free:,} are free.",
+            "Free some space and import again; it goes on where it stopped, and nothing read so far is lost.",
+        )
 
     def _read_journal(self) -> _Journal | None:
         """Return the journal of an interrupted writing of the same dataset whose files are all there, else None."""
@@ -342,9 +382,6 @@ def _holds(dtype: np.dtype[Any], array: Array) -> bool:
     return array.size == 0 or bool(array.min() >= limits.min and array.max() <= limits.max)
 
 
-def _as_disk_full(error: OSError, path: Path) -> Exception:
-    if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-        return DataError(f"{path} could not be written: {error}.", "Check that the folder exists and can be written.")
-    return DiskFull(
-        f"There is no space left for {path}; what was read so far is kept.", "Free some space and import again."
-    )
+def _write_all(file: FileIO, data: memoryview) -> None:
+    while len(data):
+        data = data[file.write(data) :]

@@ -60,8 +60,8 @@ def run_import(paths: Sequence[str | Path], options: ImportOptions, out: Path, p
         progress: called with (done, total, unit, current); what it raises ends the import, which can be resumed.
 
     Raises:
-        DataError: nothing can be read, or the disk lacks the space.
-        DiskFull: there was no space left on the way.
+        DataError: nothing can be read.
+        DiskFull: the disk lacks the space, told before or on the way; after some is freed, it goes on.
     """
     listing = list_sources(paths)
     return _choose(listing, options).read(listing, options, Path(out), progress)

@@ -14,15 +14,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from engine.data.importers.decoding import DecodeRequest, DecodingPool, Outcome, Task
+from engine.data.importers.decoding import DecodeRequest, Outcome, Task
 from engine.data.importers.image_plan import plan_images
 from engine.data.importers.image_survey import ImageSurvey, is_image, survey_images
 from engine.data.importers.importer import Progress
+from engine.data.importers.pool import DecodingPool
 from engine.data.importers.sources import ArchiveReader, Entry, Listing
 from engine.data.importers.splits import UNDECIDED, assign_splits
 from engine.data.layout import is_fixed
-from engine.data.writer import DatasetWriter
-from engine.errors import DataError
+from engine.data.writer import DatasetWriter, part_folder
+from engine.errors import DataError, DiskFull
 from engine.protocol.inspections import Array
 from engine.protocol.messages import ImportOptions, ImportPlan
 from engine.protocol.schema import SPLITS, DatasetInfo, FieldKind, FieldSpec, Schema, Skipped
@@ -55,8 +56,8 @@ class ImageImporter:
         """Import; an interrupted import of the same files with the same options goes on where it stopped.
 
         Raises:
-            DataError: no image could be read, or the disk lacks the space.
-            DiskFull: there was no space left on the way.
+            DataError: no image could be read.
+            DiskFull: the disk lacks the space, told before or on the way; after some is freed, it goes on.
         """
         total = float(sum(is_image(entry) for entry in listing.entries))
         progress(0.0, total, "images", "looking at every file")
@@ -69,7 +70,10 @@ class ImageImporter:
             "options": msgspec.json.encode(options).decode(),
             "fingerprint": _fingerprint(survey),
         }
-        with DatasetWriter(out, schema, name=out.stem, provenance=provenance, scratch=(_DIGEST,)) as writer:
+        expected = survey.bytes_needed(options)
+        with DatasetWriter(
+            out, schema, name=out.stem, provenance=provenance, scratch=(_DIGEST,), expected_bytes=expected
+        ) as writer:
             skipped = _read_all(survey, options, schema, writer, progress)
             if writer.records == 0:
                 writer.discard()
@@ -135,9 +139,9 @@ def _chunks(entries: list[Entry], first: int, reader: ArchiveReader) -> Iterator
 
 def _task(number: int, entry: Entry, reader: ArchiveReader) -> Task:
     if not entry.member:
-        return Task(number, str(entry.path))
+        return Task(number, str(entry.path), size=entry.size)
     try:
-        return Task(number, reader.read(entry))
+        return Task(number, reader.read(entry), size=entry.size)
     except DataError as error:
         return Task(number, b"", error.message)
 
@@ -195,9 +199,12 @@ def _write_splits(survey: ImageSurvey, options: ImportOptions, writer: DatasetWr
 def _require_space(survey: ImageSurvey, options: ImportOptions, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     needed = 2 * survey.bytes_needed(options) + 16 * 1024**2  # the streams, and the file made of them
+    begun = part_folder(out)
+    if begun.is_dir():  # of an import that was interrupted: it goes on there, or makes room
+        needed -= sum(file.stat().st_size for file in begun.iterdir())
     free = shutil.disk_usage(out.parent).free
     if needed > free:
-        raise DataError(
+        raise DiskFull(
             f"The import needs {needed:,} bytes on the disk of {out.parent}; {free:,} are free.",
             "Free some space, choose a smaller size, or keep the images encoded.",
         )

@@ -37,7 +37,7 @@ class Importer(Protocol):
         """Import into the dataset file `out`.
 
         Raises:
-            DataError: nothing could be read, or the disk lacks the space.
-            DiskFull: there was no space left on the way.
+            DataError: nothing could be read.
+            DiskFull: the disk lacks the space, told before or on the way; after some is freed, it goes on.
         """
         ...

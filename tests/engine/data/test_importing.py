@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +11,10 @@ import numpy as np
 import pytest
 
 from engine.data.importers import peek, plan_import, run_import
-from engine.data.importers.decoding import DecodeRequest, DecodingPool, Outcome, Task, decode_tasks
 from engine.data.pictures import decode_picture
 from engine.data.store import Dataset
 from engine.data.writer import part_folder
-from engine.errors import DataError
+from engine.errors import DataError, DiskFull
 from engine.protocol.messages import ImportOptions
 from engine.workspace import Workspace
 from tests.engine.data.making import CLASSES, encoded, image_folder, silent
@@ -211,22 +209,6 @@ def test_that_a_table_that_does_not_fit_is_refused(tmp_path: Path, content: str,
         imported(root, tmp_path / "d.h5", labels="table", table=str(tmp_path / "t.csv"))
 
 
-def _crash_on_second(tasks: list[Task], request: DecodeRequest) -> list[Outcome]:
-    if any(task.number == 5 for task in tasks):
-        os._exit(11)
-    return decode_tasks(tasks, request)
-
-
-def test_that_a_crashing_decoder_costs_only_the_file_that_crashes_it() -> None:
-    chunks = [[Task(number, encoded(number)) for number in range(first, first + 3)] for first in range(0, 12, 3)]
-    with DecodingPool(DecodeRequest(3, 0, "uint8", keep_encoded=False), 2, _crash_on_second) as pool:
-        found = [outcome for outcomes in pool.decode(chunks) for outcome in outcomes]
-    assert [outcome.number for outcome in found] == list(range(12))
-    assert {outcome.number: outcome.reason for outcome in found if outcome.reason} == {
-        5: "the decoder crashed on this file"
-    }
-
-
 class _CancelledError(Exception):
     pass
 
@@ -266,7 +248,7 @@ def test_that_progress_begins_at_nothing_and_ends_at_everything(tmp_path: Path) 
 def test_that_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = image_folder(tmp_path / "data", 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))  # type: ignore[attr-defined]
-    with pytest.raises(DataError, match=r"needs [\d,]+ bytes"):
+    with pytest.raises(DiskFull, match=r"needs [\d,]+ bytes"):
         run_import([root], ImportOptions(), tmp_path / "d.h5", silent)
     assert not part_folder(tmp_path / "d.h5").exists()
 

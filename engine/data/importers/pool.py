@@ -1,0 +1,244 @@
+"""Processes that decode: one that crashes or hangs costs the one file that made it do so.
+
+A worker answers file by file, so that the file it was at when it died or fell silent is known without trying again.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Self
+
+from engine.data.importers.decoding import DecodeRequest, Outcome, Task, decode_task
+from engine.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+Decode = Callable[[Task, DecodeRequest], Outcome]
+
+SECONDS_A_FILE = 60.0
+SLOWEST_BYTES_PER_S = 2 * 1024**2  # large files on slow disks get more time
+_START_S = 300.0
+_MOST_FAILED_STARTS = 3
+_JOIN_S = 5.0
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Files under way together, and what became of them so far."""
+
+    tasks: list[Task]
+    outcomes: list[Outcome] = field(default_factory=list)
+    crashed: int = -1  # number of the file that a worker died over; it gets one more try
+
+    @property
+    def done(self) -> bool:
+        return len(self.outcomes) == len(self.tasks)
+
+    @property
+    def current(self) -> Task:
+        return self.tasks[len(self.outcomes)]
+
+
+class _Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self, request: DecodeRequest, decode: Decode) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, request, decode), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.started = False
+        self.chunk: _Chunk | None = None
+        self.heard = time.monotonic()
+
+    def give(self, chunk: _Chunk) -> None:
+        """Hand over what is left of a chunk; a worker that just died is found out when it is listened to."""
+        self.chunk = chunk
+        self.heard = time.monotonic()
+        try:
+            self.pipe.send(chunk.tasks[len(chunk.outcomes) :])
+        except OSError:
+            logger.warning("a decoding process does not take files")
+
+    def overdue(self, limit_s: float) -> float:
+        """Return for how many seconds the worker has been silent for too long; ≤ 0 = it has time left."""
+        silent = time.monotonic() - self.heard
+        if not self.started:
+            return silent - _START_S
+        if self.chunk is None:
+            return -limit_s
+        return silent - limit_s - self.chunk.current.size / SLOWEST_BYTES_PER_S
+
+    def end(self) -> None:
+        """Kill the process; one that cannot be killed now, blocked in a disk, is left to the system."""
+        self.process.kill()
+        self.process.join(_JOIN_S)
+        self.pipe.close()
+
+
+class DecodingPool:
+    """Decodes files in processes of its own; a context manager.
+
+    Args:
+        request: what files become.
+        processes: how many; 0 = one for each core.
+        limit_s: time for one file, plus a second for every 2 MB of it; then it is given up.
+        decode: what a process does with a file; importable by name.
+    """
+
+    def __init__(
+        self,
+        request: DecodeRequest,
+        processes: int = 0,
+        *,
+        limit_s: float = SECONDS_A_FILE,
+        decode: Decode = decode_task,
+    ) -> None:
+        self._request = request
+        self._decode = decode
+        self._processes = processes or os.cpu_count() or 1
+        self._limit_s = limit_s
+        self._workers: list[_Worker] = []
+        self._waiting: deque[_Chunk] = deque()
+        self._failed_starts = 0
+
+    def __enter__(self) -> Self:
+        """Return the pool itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drop what is waiting and end the processes."""
+        self._waiting.clear()
+        while self._workers:
+            self._workers.pop().end()
+
+    def decode(self, chunks: Iterable[list[Task]]) -> Iterator[list[Outcome]]:
+        """Yield the outcomes of each chunk, in order; at most two chunks a process are under way.
+
+        Raises:
+            DataError: no process can be started.
+        """
+        under_way: deque[_Chunk] = deque()
+        source = iter(chunks)
+        exhausted = False
+        while True:
+            while not exhausted and len(under_way) < 2 * self._processes + 1:
+                tasks = next(source, None)
+                exhausted = tasks is None
+                if tasks:
+                    under_way.append(_Chunk(tasks))
+                    self._waiting.append(under_way[-1])
+            self._hand_out()
+            if not under_way:
+                return
+            if under_way[0].done:
+                yield under_way.popleft().outcomes
+            else:
+                self._listen()
+
+    def _hand_out(self) -> None:
+        idle = [worker for worker in self._workers if worker.chunk is None]
+        while self._waiting:
+            if not idle and len(self._workers) == self._processes:
+                return
+            if not idle:
+                idle.append(_Worker(self._request, self._decode))
+                self._workers.append(idle[-1])
+            idle.pop().give(self._waiting.popleft())
+
+    def _listen(self) -> None:
+        """Wait until a worker answers, dies or runs out of time."""
+        pipes = {worker.pipe: worker for worker in self._workers}
+        patience = max(0.0, min(-worker.overdue(self._limit_s) for worker in self._workers))
+        ready = wait(list(pipes), patience)
+        for pipe in ready:
+            if isinstance(pipe, Connection):
+                self._hear(pipes[pipe])
+        if not ready:
+            for worker in [each for each in self._workers if each.overdue(self._limit_s) >= 0]:
+                self._give_up(worker)
+
+    def _hear(self, worker: _Worker) -> None:
+        try:
+            outcome: Outcome | None = worker.pipe.recv()
+        except (EOFError, OSError):
+            self._bury(worker)
+            return
+        worker.heard = time.monotonic()
+        worker.started = True
+        self._failed_starts = 0
+        if outcome is not None and worker.chunk is not None:
+            self._note(worker, outcome)
+
+    def _note(self, worker: _Worker, outcome: Outcome) -> None:
+        chunk = worker.chunk
+        if chunk is None:
+            return
+        chunk.outcomes.append(outcome)
+        if chunk.done:
+            worker.chunk = None
+
+    def _give_up(self, worker: _Worker) -> None:
+        """End a worker that has been at one file for too long."""
+        if worker.started and worker.chunk is not None:
+            task = worker.chunk.current
+            limit = self._limit_s + task.size / SLOWEST_BYTES_PER_S
+            logger.warning("file %d took the decoder longer than %.0f s", task.number, limit)
+            self._note(worker, Outcome(task.number, f"the decoder took longer than {limit:.0f} s over this file"))
+        self._replace(worker)
+
+    def _bury(self, worker: _Worker) -> None:
+        """Find out which file a dead worker was at: it is tried once more, since the cause may lie elsewhere."""
+        if worker.started and worker.chunk is not None:
+            task = worker.chunk.current
+            if worker.chunk.crashed == task.number:
+                self._note(worker, Outcome(task.number, "the decoder crashed on this file"))
+            else:
+                logger.warning("the decoder crashed on file %d; it is tried once more", task.number)
+                worker.chunk.crashed = task.number
+        self._replace(worker)
+
+    def _replace(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        worker.end()
+        self._failed_starts += not worker.started
+        if worker.chunk is not None:
+            self._waiting.appendleft(worker.chunk)
+        if self._failed_starts >= _MOST_FAILED_STARTS:
+            raise DataError(
+                "The processes that decode images cannot be started.",
+                f"The last one ended with the code {worker.process.exitcode}; see the log of the import.",
+            )
+
+
+def _serve(pipe: Connection, request: DecodeRequest, decode: Decode) -> None:
+    """Decode what comes through the pipe, until it closes or the parent dies."""
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        pipe.send(None)
+        while True:
+            for task in pipe.recv():
+                pipe.send(decode(task, request))
+    except (EOFError, OSError):
+        return  # the parent has gone
+
+
+def _die_with_parent() -> None:
+    """End this process when the parent ends, however it does and whatever decoder is at work."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
