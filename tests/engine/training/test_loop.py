@@ -171,7 +171,7 @@ def test_that_kill_and_resume_is_bit_equal_to_going_straight(make_run) -> None:
             child.kill()
         assert killed.summary().state == "interrupted"
     assert run_training(RunFolder.open(killed.path), NullLink())["state"] == "finished"
-    assert_same(straight, killed, 600)
+    assert_same(straight, killed, 300)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
