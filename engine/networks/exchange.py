@@ -26,9 +26,9 @@ def from_timm(model: nn.Module) -> ViT:
     if not isinstance(model, VisionTransformer):
         raise ConfigError(f"{type(model).__name__} is not a plain vision transformer.", _HINT)
     source: Any = model
+    if not isinstance(source.blocks[0], Block):
+        raise ConfigError("This timm model's blocks are not the plain ones.", _HINT)
     block: Any = source.blocks[0]
-    if type(block) is not Block:
-        raise ConfigError(f"This timm model's blocks are {type(block).__name__}, not the plain ones.", _HINT)
     patch = tuple(int(side) for side in source.patch_embed.patch_size)
     grid = tuple(int(side) for side in source.patch_embed.grid_size)
     has_class = source.cls_token is not None
