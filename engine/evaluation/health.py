@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-COLLAPSED_SPREAD = 0.02
-COLLAPSED_RANK = 1.5
+COLLAPSED_SPREAD = 0.01
+COLLAPSED_RANK = 1.2
 
 
 @dataclass(frozen=True, slots=True)

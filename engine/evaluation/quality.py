@@ -20,7 +20,7 @@ from engine.data.batch import Batch
 from engine.data.loader import Loader
 from engine.data.store import Dataset
 from engine.evaluation.features import embed_records, stratified
-from engine.evaluation.health import alignment, measure_health
+from engine.evaluation.health import COLLAPSED_RANK, COLLAPSED_SPREAD, alignment, measure_health
 from engine.evaluation.intervals import proportion
 from engine.evaluation.knn import knn_predict
 from engine.evaluation.linear import ridge_probe
@@ -29,7 +29,7 @@ from engine.protocol.inspections import Array, Embedding
 from engine.protocol.messages import RunEvent
 from engine.protocol.schema import FieldKind, Need
 from engine.views.geometry import resized_crops
-from engine.views.pixels import to_float
+from engine.views.pixels import channel_statistics, to_float
 from engine.views.rng import Rng
 
 BANK_RECORDS = 1500
@@ -104,7 +104,8 @@ class QualityMonitor:
             if spec.kind in {FieldKind.IMAGE, FieldKind.CHANNELS} and isinstance(value, Tensor):
                 pixels = to_float(value, spec)
                 fields[key] = resized_crops(pixels, rng, size=pixels.shape[-2:], scale=(0.5, 1.0), flip=0.5)
-                specs[key] = msgspec.structs.replace(spec, dtype="float32")
+                mean, std = channel_statistics(spec, pixels.shape[1])  # as the integers would have been normalised
+                specs[key] = msgspec.structs.replace(spec, dtype="float32", mean=tuple(mean), std=tuple(std))
         learner: Any = model  # nn.Module does not know `embed`
         was_training = model.training
         model.eval()
@@ -149,8 +150,10 @@ class QualityMonitor:
                 text = f"kNN {verb} by {abs(knn - self._last_knn) * 100:.1f} points to {knn * 100:.1f} %."
                 events.append(RunEvent(time=now, step=step, kind="quality", text=text))
             self._last_knn = knn
-        # one bad reading may be the start of training; two in a row are an alarm
-        is_low = values["quality/spread"] < 0.02 or values["quality/rank"] < 1.5
+        # one bad reading may be the start of training; two in a row are an alarm. Features that share one strong
+        # direction look flat and can still tell classes apart: what kNN can read has not collapsed
+        reads = values.get("quality/knn_low", 0.0) > 1.5 * values.get("quality/chance", 1.0)
+        is_low = not reads and (values["quality/spread"] < COLLAPSED_SPREAD or values["quality/rank"] < COLLAPSED_RANK)
         self._low_health = self._low_health + 1 if is_low else 0
         if self._low_health == 2:
             text = (
