@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
+import re
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ from engine.data.statistics import ChannelStatistics
 from engine.protocol.inspections import Array
 from engine.protocol.schema import DatasetInfo, FieldSpec
 
+_METADATA_BYTES = 8192  # of HDF5, for each stream
 _COPY_BYTES = 16 * 1024 * 1024
 _DECODED_FOR_STATISTICS = 512
 
@@ -41,14 +45,48 @@ def assemble(path: Path, info: DatasetInfo, sources: Mapping[str, Path]) -> Data
 
     Returns:
         `info` with checksum and with mean and standard deviation of its fields.
+
+    Raises:
+        OSError: the file cannot be written; without space, mostly before HDF5 has seen any of it.
     """
+    room = user_block_size(info)
+    size = (
+        room
+        + _METADATA_BYTES * (1 + len(sources))
+        + sum(length + 4 * count_blocks(length) for length in (source.stat().st_size for source in sources.values()))
+    )
+    with path.open("wb") as whole:  # HDF5 does not come to an orderly end on a full disk, so it is asked before
+        _reserve_space(whole.fileno(), path, size)
+    try:
+        return _assemble(path, info, sources, room, size)
+    except RuntimeError as error:
+        number = re.search(r"errno = (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), str(error).splitlines()[0], str(path)) from error
+
+
+def _reserve_space(descriptor: int, path: Path, size: int) -> None:
+    """Take `size` bytes for a file, so that none of them finds no space later; elsewhere look if they are free.
+
+    Raises:
+        OSError: there is not so much space.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    elif shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def _assemble(path: Path, info: DatasetInfo, sources: Mapping[str, Path], room: int, size: int) -> DatasetInfo:
     types = {stream: kind for spec in info.schema.fields for stream, kind in stream_types(spec).items()}
     shapes = {
         stream: (sources[stream].stat().st_size // max(1, math.prod(entry) * dtype.itemsize), *entry)
         for stream, (entry, dtype) in types.items()
     }
-    room = user_block_size(info)
     with h5py.File(path, "w", userblock_size=room, libver=("v110", "v110")) as file:
+        with path.open("r+b") as again:
+            _reserve_space(again.fileno(), path, size)  # what is not used goes back when HDF5 closes
         order = sorted(types, key=lambda stream: sources[stream].stat().st_size)
         sums = {
             stream: _reserve(file, f"checksums/{stream}", (count_blocks(sources[stream].stat().st_size),), "<u4")
