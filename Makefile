@@ -28,7 +28,8 @@ system:
 	@bash .ci/system-packages
 
 demo: setup system
-	@$(BIN)/python -m tests.end_to_end.demo --out demo
+	@if [ "$$(uname -s)" != Linux ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/python -m app.demo --out demo; \
+	else bash .ci/with-display $(BIN)/python -m app.demo --out demo --quit; fi
 
 app: setup
 	@$(BIN)/selfsight

@@ -113,6 +113,9 @@ class Demo(QObject):
                 yield from self._picture(place, f"{place}-{mode}", **item.get(place, {}))
         self.context.theme.set_mode("light")
         self.context.go("runs", run=self.run)
+        if not self.stays:
+            self._ask(messages.StopEngine(id=client.new_id()))
+            yield lambda: client.state != "connected"
 
     def _picture(self, place: str, name: str, **item: str) -> Script:
         """Go to a page, let it settle, keep what it shows."""
@@ -185,7 +188,8 @@ class Demo(QObject):
         }
         (self.out / "summary.json").write_text(json.dumps(report, indent=2))
         if summary and summary.folder and Path(summary.folder).is_dir():
-            shutil.copytree(summary.folder, self.out / "run", dirs_exist_ok=True)
+            shutil.rmtree(self.out / "run", ignore_errors=True)
+            shutil.copytree(summary.folder, self.out / "run")
         for protocol, result in self.results.items():
             details = result.get("details", {})
             self.say(
