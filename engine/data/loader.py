@@ -1,7 +1,8 @@
 """Batches of records, as a pure function of seed and step: the same whatever the prefetching, process or platform.
 
 Each epoch is a shuffle that derives from (seed, epoch) alone; the last, incomplete batch of an epoch is left out; a
-dataset smaller than a batch is repeated to fill it.
+dataset smaller than a batch is repeated to fill it. Pictures that are resized on the way may differ by one level of
+255 between processors.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,8 @@ import torch
 from torch import Tensor
 
 from engine.data.batch import Batch, Ragged
+from engine.data.fitting import Canvases, picture_at
 from engine.data.layout import is_encoded, is_fixed, is_text
-from engine.data.pictures import as_channels, decode_picture, fit_picture
 from engine.data.store import Dataset
 from engine.errors import DataError
 from engine.protocol.inspections import Array
@@ -30,6 +31,7 @@ from engine.protocol.schema import FieldKind, FieldSpec, Need
 logger = logging.getLogger(__name__)
 
 _LARGEST_DEFAULT_PX = 224
+KEPT_BYTES = 512 * 1024**2
 _PICTURES = frozenset({FieldKind.IMAGE, FieldKind.CHANNELS})
 
 
@@ -55,6 +57,8 @@ class Loader:
         image_px: side of pictures whose stored size varies (shorter side to this, centre cut out); 0 = their smallest
             shorter side, at most 224. Pictures stored at one size stay as they are.
         prefetch: batches made ahead by background threads in `stream`; 0 = none.
+        threads: that decode and resize pictures whose size varies; 0 = one for each core.
+        keep_bytes: such pictures stay in memory once they are at their size, if all of the dataset fit in so much.
 
     Raises:
         DataError: a need has no field, or the split has no record.
@@ -70,6 +74,8 @@ class Loader:
         split: str | None = "train",
         image_px: int = 0,
         prefetch: int = 2,
+        threads: int = 0,
+        keep_bytes: int = KEPT_BYTES,
     ) -> None:
         self._dataset = dataset
         self._batch_size = batch_size
@@ -85,7 +91,13 @@ class Loader:
         self._specs = {wanted.key: wanted.spec for wanted in self._wanted}
         self._shuffles: dict[int, Array] = {}
         self._pid = os.getpid()
+        self._threads = threads or os.cpu_count() or 1
         self._decoders: ThreadPoolExecutor | None = None
+        self._kept: dict[str, Canvases] = {}
+        for wanted in self._wanted:
+            shape = tuple(side or 0 for side in wanted.spec.shape)
+            if wanted.px and Canvases.size(len(dataset), shape, wanted.spec.dtype) <= keep_bytes:
+                self._kept[wanted.key] = Canvases(len(dataset), shape, wanted.spec.dtype)
         self._pinned = torch.cuda.is_available()
 
     @property
@@ -204,21 +216,30 @@ class Loader:
         return Ragged(torch.cat(rows), lengths)
 
     def _read_pictures(self, wanted: _Wanted, index: Array) -> Tensor:
-        channels = wanted.source.shape[0] or 0
-        encoded = is_encoded(wanted.source)
         out = self._empty((len(index), *wanted.spec.shape), wanted.spec)
         target = out.numpy()
-
-        def fill(place: int, value: Any) -> None:
-            if encoded:
-                target[place] = decode_picture(value, channels=channels, px=wanted.px, dtype=wanted.spec.dtype)
-            else:
-                target[place] = fit_picture(as_channels(value, channels), wanted.px)
-
-        name = wanted.source.name
-        values: Sequence[Any] = self._dataset.encoded(name, index) if encoded else list(self._dataset.read(name, index))
-        list(self._pool().map(fill, range(len(index)), values))
+        kept = self._kept.get(wanted.key)
+        if kept is None:
+            self._make_pictures(wanted, index, target.__setitem__, np.arange(len(index)))
+            return out
+        missing = kept.unknown(index)
+        self._make_pictures(wanted, missing, kept.keep, missing)
+        kept.read_into(index, target)
         return out
+
+    def _make_pictures(self, wanted: _Wanted, index: Array, put: Callable[[int, Array], None], places: Array) -> None:
+        """Decode and resize the records `index`, and put each in its place."""
+        spec, name = wanted.source, wanted.source.name
+        encoded = is_encoded(spec)
+
+        def make(place: int, value: Any) -> None:
+            dtype = wanted.spec.dtype
+            put(place, picture_at(value, wanted.px, encoded=encoded, channels=spec.shape[0] or 0, dtype=dtype))
+
+        values: Sequence[Any] = self._dataset.encoded(name, index) if encoded else list(self._dataset.read(name, index))
+        each = map if self._threads == 1 or len(index) < 2 else self._pool().map
+        for _ in each(make, places.tolist(), values):
+            pass
 
     def _empty(self, shape: Sequence[int | None], spec: FieldSpec) -> Tensor:
         dtype = torch.from_numpy(np.zeros(0, spec.dtype)).dtype
@@ -227,7 +248,7 @@ class Loader:
     def _pool(self) -> ThreadPoolExecutor:
         if self._decoders is None or self._pid != os.getpid():  # threads do not live on in a fork
             self._pid = os.getpid()
-            self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+            self._decoders = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
         return self._decoders
 
 

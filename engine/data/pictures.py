@@ -110,7 +110,7 @@ def inspect_picture(file: BinaryIO) -> PictureInfo:
         )
 
 
-def decode_picture(data: bytes, *, channels: int = 0, px: int = 0, dtype: str = "") -> Array:
+def decode_picture(data: bytes, *, channels: int = 0, px: int = 0, dtype: str = "", enough_px: int = 0) -> Array:
     """Return the pixels of an image file as (C, H, W).
 
     Args:
@@ -118,6 +118,8 @@ def decode_picture(data: bytes, *, channels: int = 0, px: int = 0, dtype: str = 
         channels: 1 or 3; 0 = as the file has it.
         px: shorter side brought to this, centre square cut out; 0 = the file's own size.
         dtype: "uint8" or "uint16"; "" = as the file has it. 8-bit values become 16-bit ones times 257.
+        enough_px: a JPEG's shorter side may come at half, a quarter or an eighth, but not below twice this; the array
+            may then be a view with channels last. 0 = no.
 
     Raises:
         DataError: the file cannot be decoded; the message is the reason.
@@ -133,7 +135,7 @@ def decode_picture(data: bytes, *, channels: int = 0, px: int = 0, dtype: str = 
         elif kind == "png" and data[24:25] == b"\x10":
             pixels = fit_picture(_decode_deep_png(data), px)
         else:
-            pixels = _decode_pillow(data, channels, px)
+            pixels = _decode_pillow(data, channels, px, enough_px)
     except MemoryError as error:
         raise DataError("the image needs more memory than there is") from error
     return _as_dtype(as_channels(pixels, channels), dtype)
@@ -195,11 +197,12 @@ def _is_transparent(image: Image.Image) -> bool:
     return image.mode in _ALPHA_MODES or "transparency" in image.info
 
 
-def _decode_pillow(data: bytes, channels: int, px: int) -> Array:
+def _decode_pillow(data: bytes, channels: int, px: int, enough_px: int = 0) -> Array:
     with _opened(io.BytesIO(data)) as image:
         try:
-            if px and image.format in {"JPEG", "MPO"} and image.mode in {"RGB", "L"}:
-                image.draft(image.mode, (2 * px, 2 * px))
+            enough = 2 * (px or enough_px)
+            if enough and image.format in {"JPEG", "MPO"} and image.mode in {"RGB", "L"}:
+                image.draft(image.mode, (enough, enough))
             turn = _TURNS.get(_orientation(image))
             image.load()
             if image.mode.startswith("I"):
@@ -208,6 +211,8 @@ def _decode_pillow(data: bytes, channels: int, px: int) -> Array:
             plain = plain if turn is None else plain.transpose(turn)
         except _DECODER_ERRORS as error:
             raise DataError(f"the image data is truncated or damaged ({_short(error)})") from error
+    if enough_px:
+        return np.moveaxis(np.atleast_3d(np.asarray(plain)), 2, 0)
     return _channels_first(_fit_image(plain, px))
 
 
