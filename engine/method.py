@@ -229,4 +229,5 @@ class Method:
     stages: tuple[Stage, ...] = ()  # () = one stage made of `views`, `model`, `prepare`
     suggested_sample: str = "textures"
     learns_share: float = 0.05  # 30 steps on one batch must lower the loss at least by this share
+    learns_monitor: str = ""  # the monitor that must fall instead, where the loss contains a moving target's entropy
     known_failures: Mapping[str, str] = field(default_factory=dict)  # check → reason

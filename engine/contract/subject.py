@@ -176,8 +176,10 @@ def train(
     optimiser: torch.optim.Optimizer,
     views_at: Callable[[int], Views],
     steps: range,
+    *,
+    monitor: str = "",
 ) -> list[float]:
-    """Train for the numbered steps and return their losses.
+    """Train for the numbered steps and return their losses, or the values of a monitor.
 
     Raises:
         MethodError: a loss is not finite.
@@ -197,5 +199,5 @@ def train(
         optimiser.step()
         if hasattr(model, "after_update"):
             model.after_update((step + 1) / TOTAL_STEPS)  # type: ignore[operator]
-        losses.append(loss)
+        losses.append(float(result.monitors[monitor]) if monitor else loss)
     return losses

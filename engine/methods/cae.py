@@ -446,8 +446,8 @@ def check_latent_space(model: nn.Module, data: ClaimData, config: Any, rng: Rng)
         count += truth.numel()
         codes.append(truth.flatten())
         unexplained.append(float(agreement(model.regress(views)[-1], latent)["unexplained"]))
-    train, labels = data.features(model, "train", 4000)
-    test, answers = data.features(model, "test")
+    train, labels = data.features(model, "train", 2000)
+    test, answers = data.features(model, "test", 1000)
     predicted, _ = ridge_probe(train, labels, test, len(data.classes))
     return {
         "code accuracy from the encoder's latents": right / count,
@@ -522,7 +522,7 @@ METHOD = Method(
         metric=check_latent_space,
         primary="code accuracy from the encoder's latents",
         expected="clearly higher with alignment, by more than 0.02; without it near the most frequent code",
-        training={"steps": 500},
+        training={"steps": 400},
         margin=0.02,
     ),
 )

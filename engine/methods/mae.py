@@ -292,6 +292,6 @@ METHOD = Method(
         metric=probe_shapes,
         primary="ridge probe accuracy",
         expected="hiding 75 % is better than hiding 15 %, at tiny scale by 1 to 5 points",
-        training={"steps": 600, "learning_rate": 2e-3},
+        training={"steps": 500, "learning_rate": 2e-3},
     ),
 )
