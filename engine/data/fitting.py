@@ -23,7 +23,7 @@ def fit_pixels(pixels: Array, px: int) -> Array:
     square = pixels[:, top : top + side, left : left + side]
     if side == px:
         return square
-    if pixels.dtype != np.uint8 or side < px:  # torch enlarges with another cubic
+    if pixels.dtype != np.uint8:
         return fit_picture(np.ascontiguousarray(square), px)
     # "K" keeps channels last where they are so: torch is fastest on them
     fitted = functional.interpolate(

@@ -187,6 +187,8 @@ def _orientation(image: Image.Image) -> int:
     """Return the orientation in the header, 1 to 8; damaged EXIF counts as none."""
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1  # Pillow turns TIFF by itself, and would decode a whole PNG in search of EXIF
+    if image.format == "JPEG" and image.info.keys().isdisjoint({"exif", "xmp"}):
+        return 1  # known without asking, which counts for thousands of small pictures a second
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except _DECODER_ERRORS:
@@ -201,7 +203,8 @@ def _decode_pillow(data: bytes, channels: int, px: int, enough_px: int = 0) -> A
     with _opened(io.BytesIO(data)) as image:
         try:
             enough = 2 * (px or enough_px)
-            if enough and image.format in {"JPEG", "MPO"} and image.mode in {"RGB", "L"}:
+            halves = 0 < 2 * enough <= min(image.size)
+            if halves and image.format in {"JPEG", "MPO"} and image.mode in {"RGB", "L"}:
                 image.draft(image.mode, (enough, enough))
             turn = _TURNS.get(_orientation(image))
             image.load()
@@ -212,7 +215,7 @@ def _decode_pillow(data: bytes, channels: int, px: int, enough_px: int = 0) -> A
         except _DECODER_ERRORS as error:
             raise DataError(f"the image data is truncated or damaged ({_short(error)})") from error
     if enough_px:
-        return np.moveaxis(np.atleast_3d(np.asarray(plain)), 2, 0)
+        return np.atleast_3d(np.asarray(plain)).transpose(2, 0, 1)
     return _channels_first(_fit_image(plain, px))
 
 
