@@ -62,6 +62,9 @@ class MainWindow(QMainWindow):
         self.drop = DropModel(client, self)
         self.overlay = DropOverlay(theme, self.drop, self)
         self.setAcceptDrops(True)
+        over = (self.palette_, self.notice_list, self.overlay)
+        for piece in (self.top_bar, self.rail, self.status_bar, self._banner_margin, *over):
+            theme.dress(piece)
         self._shortcuts: dict[tuple[str, str], QShortcut] = {}
         self._connect()
         self._add_actions()

@@ -92,7 +92,7 @@ def open_window(
     application = make_application([])
     settings = settings or QSettings()
     theme = make_theme(settings)
-    theme.apply(application)
+    theme.apply()
     launcher = Ssh(engine, workspace=str(workspace or "")) if engine else Local(workspace or default_workspace())
     client = EngineClient(launcher)
     window = MainWindow(client, theme, settings, place=launcher.place)

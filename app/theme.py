@@ -15,6 +15,7 @@ from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QIcon, 
 from PySide6.QtWidgets import QApplication, QStyle, QStyleFactory, QWidget
 
 import resources
+from app.dressing import Wardrobe
 from app.icons import make_icon
 from app.style_sheet import make_style_sheet
 from app.tokens import CATEGORICAL, CATEGORICAL_NAMES, COLOUR_MAPS, COLOURS, STATES, TYPE
@@ -50,8 +51,9 @@ class Theme(QObject):
         self._reduced_motion: bool | None = None
         self._icons: dict[tuple[str, str, str], QIcon] = {}
         self._family = load_fonts()
-        self._applied: QApplication | None = None
+        self._is_applied = False
         self._dark = self._wanted_dark()
+        self._wardrobe = Wardrobe(self._style_sheet, self)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._follow_system)
 
     # ── state ────────────────────────────────────────────────────────────────────────────────────
@@ -153,14 +155,22 @@ class Theme(QObject):
 
     # ── putting it on ────────────────────────────────────────────────────────────────────────────
 
-    def apply(self, application: QApplication) -> None:
-        """Dress the application, now and after every change."""
-        self._applied = application
+    def apply(self) -> None:
+        """Give the application palette and type, now and after every change."""
+        self._is_applied = True
         if QApplication.style().objectName().lower() != "fusion":
             QApplication.setStyle(QStyleFactory.create("Fusion"))
         if self._mode != "system":
             QGuiApplication.styleHints().setColorScheme(_SCHEMES[self._mode])
         self._dress()
+
+    def dress(self, piece: QWidget) -> None:
+        """Put the style sheet on a page or a bar, now and after every change; pieces do not lie in one another."""
+        self._wardrobe.add(piece)
+
+    def finish(self) -> None:
+        """Dress at once what is still waiting for its turn after a change."""
+        self._wardrobe.finish()
 
     def palette(self) -> QPalette:
         """Return the Qt palette of the theme."""
@@ -185,11 +195,14 @@ class Theme(QObject):
         return palette
 
     def _dress(self) -> None:
-        if self._applied is None:
+        if not self._is_applied:
             return
         QApplication.setPalette(self.palette())
         QApplication.setFont(self.font("body"))
-        self._applied.setStyleSheet(make_style_sheet(self.hex, self.px, dark=self._dark, icons=RESOURCES / "icons"))
+        self._wardrobe.renew()
+
+    def _style_sheet(self) -> str:
+        return make_style_sheet(self.hex, self.px, dark=self._dark, icons=RESOURCES / "icons")
 
     def _wanted_dark(self) -> bool:
         if self._mode != "system":

@@ -88,6 +88,7 @@ class Places(QStackedWidget):
     def _open(self, place: str) -> None:
         if place not in self.pages:
             self.pages[place] = self._make(place)
+            self._context.theme.dress(self.pages[place])
             self.addWidget(self.pages[place])
         self.place = place
         self.setCurrentWidget(self.pages[place])

@@ -110,6 +110,7 @@ class Toasts(QObject):
     def show_toast(self, notice: Notice) -> None:
         """Show one more; the oldest gives way."""
         toast = Toast(self._theme, notice, self._window)
+        self._theme.dress(toast)
         self.shown.append(toast)
         toast.closed.connect(self._gone)
         while len(self.shown) > SHOWN:

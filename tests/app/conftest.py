@@ -26,7 +26,7 @@ from tests.app.fake_engine import FakeEngine, ready_engine
 def one_theme(qapp: QApplication) -> Theme:
     made = Theme("light")
     made.set_reduced_motion(True)
-    made.apply(qapp)
+    made.apply()
     return made
 
 

@@ -54,12 +54,14 @@ def test_that_controls_look_as_approved(qtbot: QtBot, theme: Theme, side: str) -
             row.addWidget(widget)
         column.addLayout(row)
     column.addStretch(1)
+    theme.dress(holder)
     check_screen(holder, f"controls-{side}", QSize(640, 260))
 
 
 def test_that_states_look_as_approved(qtbot: QtBot, theme: Theme, side: str) -> None:
     page = Page(theme, "States")
     qtbot.addWidget(page)
+    theme.dress(page)
     empty = EmptyState(theme, "No dataset yet. Drop files here.", icon="data", action="Add files or folder")
     failed = FailedState(theme, "Import stopped at file 812: the disk is full.", action="Continue", details="…")
     for name, body in (("Empty", empty), ("Failed", failed), ("Loading", LoadingState(theme))):
@@ -76,6 +78,7 @@ def test_that_a_form_looks_as_approved(qtbot: QtBot, theme: Theme, side: str) ->
     panel = Panel(theme, "CAE")
     qtbot.addWidget(panel)
     panel.set_body(form, 10)
+    theme.dress(panel)
     check_screen(panel, f"form-{side}", QSize(468, 420))
 
 

@@ -77,6 +77,7 @@ def test_that_a_label_with_a_role_takes_its_size_from_the_style_sheet(theme: The
     label = QLabel("Selfsight")
     label.setProperty("role", "h1")
     qtbot.addWidget(label)
+    theme.dress(label)
     label.ensurePolished()
     assert label.font().pixelSize() == 18
 
