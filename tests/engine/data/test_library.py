@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -166,8 +167,10 @@ def test_that_nothing_outside_the_workspace_is_deleted(library: Library, name: s
 
 def test_that_verification_names_the_damage(library: Library, tmp_path: Path) -> None:
     path = tmp_path / "datasets" / "beasts.h5"
+    with h5py.File(path) as file:
+        offset = file["fields/image"].id.get_offset()
     data = bytearray(path.read_bytes())
-    data[-30_000] ^= 1
+    data[offset + 1000] ^= 1
     path.write_bytes(data)
     reply, _ = library.answer(messages.DescribeDataset(id="1", dataset="beasts", verify=True))
     assert isinstance(reply, messages.DatasetDescribed)
