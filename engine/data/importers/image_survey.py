@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from engine.data.endings import lacks_end
 from engine.data.importers.decoding import KEPT_FORMATS, DecodeRequest
 from engine.data.importers.sources import ArchiveReader, Entry, Listing
 from engine.data.importers.tables import SPLIT_NAMES, TABLE_SUFFIXES, Table, read_table
-from engine.data.pictures import PictureInfo, inspect_picture
+from engine.data.pictures import PictureInfo, decode_picture, inspect_picture
 from engine.errors import DataError
 from engine.protocol.messages import ImportOptions
 from engine.protocol.schema import SPLITS, FieldKind, FieldSpec, Schema, Skipped
@@ -26,6 +28,9 @@ ALL_HEADERS_UP_TO = 20_000
 _SAMPLED_HEADERS = 4_000
 _ARCHIVE_HEADERS = 500
 _TABLE_FITS_SHARE = 0.5
+_MOST_DECODED, _LARGEST_DECODED = 200, 16_000_000  # files without an end, and pixels of one, that a plan decodes
+
+_Look = tuple[PictureInfo, bool] | str  # header and whether the file lacks its end, or why there is no header
 
 
 @dataclass(slots=True)
@@ -36,6 +41,7 @@ class ImageSurvey:
     tables: list[Entry]
     others: list[Entry]
     headers: dict[int, PictureInfo] = field(default_factory=dict)  # by place in `entries`
+    cut: dict[int, PictureInfo] = field(default_factory=dict)  # those that lack their end; they do not count above
     unreadable: list[Skipped] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)  # "" = none
     splits: list[str] = field(default_factory=list)  # "" = undecided
@@ -134,6 +140,10 @@ def survey_images(listing: Listing, options: ImportOptions, *, every_header: boo
         )
     _read_labels(survey, options)
     _read_headers(survey, every_header=every_header)
+    if every_header:  # an import decodes them anyway, where it does no harm
+        survey.headers = survey.headers or survey.cut
+    else:
+        _judge_cut(survey)
     return survey
 
 
@@ -160,26 +170,51 @@ def _read_headers(survey: ImageSurvey, *, every_header: bool) -> None:
                 _note(survey, place, _packed_header(reader, survey.entries[place]))
 
 
-def _note(survey: ImageSurvey, place: int, found: PictureInfo | str) -> None:
+def _note(survey: ImageSurvey, place: int, found: _Look) -> None:
     if isinstance(found, str):
         survey.unreadable.append(Skipped(path=survey.entries[place].name, reason=found))
     else:
-        survey.headers[place] = found
+        header, is_cut = found
+        (survey.cut if is_cut else survey.headers)[place] = header
 
 
-def _header(entry: Entry) -> PictureInfo | str:
+def _judge_cut(survey: ImageSurvey) -> None:
+    """Name the files without an end as unreadable, but for those that still decode: only those few are decoded."""
+    with ArchiveReader() as reader:
+        for count, (place, header) in enumerate(sorted(survey.cut.items())):
+            entry = survey.entries[place]
+            reason = "the image data is truncated: the file lacks its end"
+            if count < _MOST_DECODED and header.width * header.height <= _LARGEST_DECODED:
+                try:
+                    decode_picture(reader.read(entry) if entry.member else entry.path.read_bytes())
+                except DataError as error:
+                    reason = error.message
+                except OSError as error:
+                    reason = f"cannot be read: {error.strerror or error}"
+                else:
+                    survey.headers[place] = header
+                    continue
+            survey.unreadable.append(Skipped(path=entry.name, reason=reason))
+
+
+def _looked(file: BinaryIO) -> _Look:
+    header = inspect_picture(file)
+    return header, lacks_end(file, header.format)
+
+
+def _header(entry: Entry) -> _Look:
     try:
         with entry.path.open("rb") as file:
-            return inspect_picture(file)
+            return _looked(file)
     except DataError as error:
         return error.message
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
 
 
-def _packed_header(reader: ArchiveReader, entry: Entry) -> PictureInfo | str:
+def _packed_header(reader: ArchiveReader, entry: Entry) -> _Look:
     try:
-        return inspect_picture(io.BytesIO(reader.read(entry)))
+        return _looked(io.BytesIO(reader.read(entry)))
     except DataError as error:
         return error.message
 
