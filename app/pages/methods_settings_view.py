@@ -149,6 +149,7 @@ class SettingsView(QWidget):
         model.method_changed.connect(self.refresh_method)
         model.contents_changed.connect(self.refresh_state)
         model.checked.connect(self._show_check)
+        self.theme.changed.connect(lambda: self._forget_forms())
         self.presets.chosen.connect(model.choose_preset)
         self.reset_button.clicked.connect(self.reset)
         self.seed.valueChanged.connect(lambda _value: self._take())
@@ -226,12 +227,16 @@ class SettingsView(QWidget):
             kept[1].values_changed.connect(self._take)
             self.form_stack.addWidget(kept[1])
         self._forms[method] = kept
-        while len(self._forms) > FORMS_KEPT:
+        self.form = kept[1]
+        self.form_stack.setCurrentWidget(self.form)
+        self._forget_forms(FORMS_KEPT)
+
+    def _forget_forms(self, kept: int = 1) -> None:
+        """Let go of the forms shown longest ago; after a change of the theme making one is faster than dressing it."""
+        while len(self._forms) > kept:
             old = self._forms.pop(next(iter(self._forms)))[1]
             self.form_stack.removeWidget(old)
             old.deleteLater()
-        self.form = kept[1]
-        self.form_stack.setCurrentWidget(self.form)
 
     def refresh_state(self) -> None:
         """Write what depends on settings, data and check."""

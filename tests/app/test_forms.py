@@ -21,6 +21,7 @@ def form(qtbot: QtBot, theme: Theme) -> SettingsForm:
     made.set_preset({"mask_ratio": 0.5})
     qtbot.addWidget(made)
     made.resize(480, 700)
+    made.finish()
     made.show()
     return made
 
