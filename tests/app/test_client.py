@@ -64,14 +64,14 @@ def client(workspace: Path, qtbot: QtBot) -> Iterator[EngineClient]:
 def connected(client: EngineClient, qtbot: QtBot) -> Recorder:
     recorder = Recorder(client)
     client.start()
-    qtbot.waitUntil(lambda: client.state == "connected" and bool(recorder.snapshots), timeout=60_000)
+    qtbot.waitUntil(lambda: client.state == "connected" and bool(recorder.snapshots), timeout=180_000)
     return recorder
 
 
 def ask(client: EngineClient, qtbot: QtBot, request: m.Request) -> m.Message:
     replies: list[m.Message] = []
     client.send(request, lambda reply, _: replies.append(reply))
-    qtbot.waitUntil(lambda: bool(replies), timeout=60_000)
+    qtbot.waitUntil(lambda: bool(replies), timeout=180_000)
     return replies[0]
 
 
@@ -94,7 +94,7 @@ def test_that_a_reply_and_the_events_of_a_job_arrive_in_order(client: EngineClie
     assert isinstance(reply, m.JobAccepted)
     qtbot.waitUntil(
         lambda: any(isinstance(event, m.JobChanged) and event.job.state == "done" for event in recorder.events),
-        timeout=60_000,
+        timeout=180_000,
     )
     numbers = [event.seq for event in recorder.events]
     assert numbers == list(range(recorder.snapshots[0].seq + 1, recorder.snapshots[0].seq + 1 + len(numbers)))
@@ -123,7 +123,7 @@ def test_that_a_killed_engine_is_lost_and_another_is_started(
     first = engine_of(workspace)
     recorder.states.clear()
     os.kill(first, signal.SIGKILL)
-    qtbot.waitUntil(lambda: len(recorder.snapshots) == 2 and client.state == "connected", timeout=60_000)
+    qtbot.waitUntil(lambda: len(recorder.snapshots) == 2 and client.state == "connected", timeout=180_000)
     assert recorder.states[0] == "lost"
     assert engine_of(workspace) != first
     assert recorder.snapshots[1].epoch != recorder.snapshots[0].epoch
@@ -169,7 +169,7 @@ def test_that_a_stopped_engine_stays_stopped_until_asked_for(
     failed = ask(client, qtbot, m.SetBudget(id=client.new_id(), share=0.1))
     assert isinstance(failed, m.Failed)
     client.start()
-    qtbot.waitUntil(lambda: len(recorder.snapshots) == 2 and client.state == "connected", timeout=60_000)
+    qtbot.waitUntil(lambda: len(recorder.snapshots) == 2 and client.state == "connected", timeout=180_000)
 
 
 def is_zombie(pid: int) -> bool:
@@ -183,7 +183,7 @@ def test_that_an_engine_of_another_version_is_refused_with_how_to_mend_it(qtbot:
 
     other = EngineClient(Older(workspace))
     other.start()
-    qtbot.waitUntil(lambda: other.state == "refused", timeout=60_000)
+    qtbot.waitUntil(lambda: other.state == "refused", timeout=180_000)
     assert "Selfsight 0.0.1" in other.detail
     assert "Update the engine" in other.detail
     other.close()

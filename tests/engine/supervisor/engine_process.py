@@ -19,7 +19,7 @@ from engine.protocol import wire
 from engine.protocol.connection import ConnectionInfo, read_connection
 
 ROOT = Path(engine.__file__).parents[1]
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 
 
 class EngineProcess:
