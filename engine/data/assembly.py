@@ -86,7 +86,7 @@ def _assemble(path: Path, info: DatasetInfo, sources: Mapping[str, Path], room: 
     }
     with h5py.File(path, "w", userblock_size=room, libver=("v110", "v110")) as file:
         with path.open("r+b") as again:
-            _reserve_space(again.fileno(), path, size)  # what is not used goes back when HDF5 closes
+            _reserve_space(again.fileno(), path, size)
         order = sorted(types, key=lambda stream: sources[stream].stat().st_size)
         sums = {
             stream: _reserve(file, f"checksums/{stream}", (count_blocks(sources[stream].stat().st_size),), "<u4")
@@ -107,6 +107,8 @@ def _assemble(path: Path, info: DatasetInfo, sources: Mapping[str, Path], room: 
         file.attrs["schema"] = msgspec.json.encode(schema).decode()
         file.attrs["info"] = msgspec.json.encode(msgspec.structs.replace(info, path="")).decode()
         layout = Layout(info=info, streams=_found(places), checksums=_found(sums))
+        file.flush()
+        os.truncate(path, file.id.get_filesize())  # HDF5 knows nothing of what was reserved and not used
     with path.open("r+b") as raw:
         raw.write(pack_user_block(layout, room))
         raw.flush()

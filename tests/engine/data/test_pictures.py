@@ -76,7 +76,7 @@ def test_that_sixteen_bit_png_keeps_every_bit(channels: int) -> None:
     import imagecodecs
 
     values = np.random.default_rng(0).integers(0, 65536, (6, 5, channels), dtype=np.uint16).squeeze()
-    data = imagecodecs.png_encode(values)
+    data = bytes(imagecodecs.png_encode(values))
     assert inspect_picture(io.BytesIO(data)).bits == 16
     assert np.array_equal(decode_picture(data), np.atleast_3d(values).transpose(2, 0, 1))
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from engine.data import assembly
 from engine.data.edits import add_edit, edits_file, undo_edit
 from engine.data.store import Dataset, DatasetWriter
 from engine.data.writer import part_folder
@@ -300,3 +301,11 @@ def test_that_a_damaged_overlay_is_named(tmp_path: Path) -> None:
     edits_file(tmp_path / "a.h5").write_text("{")
     with pytest.raises(DataError, match=r"a\.edits\.json"):
         Dataset.open(tmp_path / "a.h5")
+
+
+def test_that_the_space_reserved_while_writing_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_dataset(tmp_path / "a.h5").close()
+    monkeypatch.setattr(assembly, "_reserve_space", lambda *_: None)
+    make_dataset(tmp_path / "b.h5").close()
+    sizes = [(tmp_path / name).stat().st_size for name in ("a.h5", "b.h5")]
+    assert abs(sizes[0] - sizes[1]) < 256  # the date in the description may differ in length
