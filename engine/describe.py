@@ -13,7 +13,9 @@ import logging
 import re
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -57,7 +59,7 @@ def describe_method(method: Method, source: str = "built in") -> MethodInfo:
         form=describe_form(method.config),
         training_form=describe_form(TrainingSettings),
         presets={
-            name: Preset(config=dict(preset.config), training=dict(preset.training))
+            name: Preset(config=_plain(preset.config), training=_plain(preset.training))
             for name, preset in method.presets.items()
         },
         views=view_infos(method),
@@ -103,6 +105,12 @@ def load_measured(method_id: str) -> ClaimResult | None:
     except (msgspec.MsgspecError, OSError) as error:
         logger.warning("%s cannot be read and is left out: %s", path, error)
         return None
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as they arrive on the other side of the wire: tuples become lists."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(dict(settings)))
+    return plain
 
 
 def _describe_claim(method: Method) -> ClaimInfo | None:

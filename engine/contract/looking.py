@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,7 +111,7 @@ def check_device(method: Method) -> None:
                     raise MethodError("Views of a batch on the GPU lie elsewhere.", "Create tensors on `rng`'s device.")
 
 
-def _on_device(device: str, what: str, compute: Callable[[], object]) -> object:
+def _on_device(device: str, what: str, compute: Callable[[], Any]) -> Any:
     try:
         return compute()
     except (RuntimeError, NotImplementedError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 
 import torch
@@ -140,9 +141,8 @@ def check_deterministic(method: Method) -> None:
         for _ in range(2):
             model = subject.models()[number]
             batch = subject.batch(4)
-            runs.append(
-                train(model, build_optimiser(model), lambda step, s=stage, b=batch: subject.views(s, b, step), range(5))
-            )
+            views_at = functools.partial(subject.views, stage, batch)
+            runs.append(train(model, build_optimiser(model), views_at, range(5)))
         if runs[0] != runs[1]:
             raise MethodError(f"Two runs of {stage.name} with one seed differ: {runs[0]} and {runs[1]}.", "")
 
@@ -152,10 +152,7 @@ def check_resumes(method: Method) -> None:
     subject = Subject.of(method)
     for number, stage in enumerate(subject.stages):
         batch = subject.batch(4)
-
-        def views_at(step: int, stage: object = stage, batch: object = batch) -> dict[str, Tensor]:
-            return dict(subject.views(stage, batch, step))  # type: ignore[arg-type]
-
+        views_at = functools.partial(subject.views, stage, batch)
         whole = subject.models()[number]
         optimiser = build_optimiser(whole)
         train(whole, optimiser, views_at, range(3))

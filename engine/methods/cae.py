@@ -201,6 +201,9 @@ class RegressorBlock(nn.Module):
 class CAE(nn.Module):
     """Encoder, regressor, decoder and vocabulary. Views: those of `aligned_crops`."""
 
+    positions: Tensor
+    centroids: Tensor
+
     def __init__(self, config: CAEConfig, schema: Schema) -> None:
         super().__init__()
         spec = NEED.find(schema)
@@ -241,6 +244,7 @@ class CAE(nn.Module):
         for part in (self.bridge, self.regressor, self.decoder, self.predict):
             init_linear(part, "xavier")
         for token in (self.query, self.encoder.cls_token, self.encoder.patch_embed.proj.weight):
+            assert token is not None
             nn.init.trunc_normal_(token, std=0.02, a=-0.02, b=0.02)
         self.patch, self.code_patch = (config.patch_px,) * 2, (config.code_px,) * 2
         self.image_px, self.pool, self.align_weight = config.image_px, config.pool, config.align_weight
@@ -413,7 +417,9 @@ def show_regressor_attention(model: nn.Module, batch: Batch, choice: Choice, con
     layer = chosen_layer(choice, config.regressor_depth)
     visible = model.bridge(model.encoder(views["image"], keep=views["keep"])[:, 1:])
     positions = (model.places(views["hidden"]), model.places(views["keep"]))
-    weights = model.regressor[layer].weights(model.regress(views)[layer], visible, *positions)
+    block = model.regressor[layer]
+    assert isinstance(block, RegressorBlock)
+    weights = block.weights(model.regress(views)[layer], visible, *positions)
     wanted = choice.query if 0 <= choice.query < views["mask"].shape[1] else views["mask"].shape[1] // 2
     nearest = (views["hidden"] - wanted).abs().argmin(dim=1)  # records hide different places
     row = weights[torch.arange(len(batch), device=weights.device), :, nearest]  # (B, heads, V + M)

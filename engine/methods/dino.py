@@ -170,6 +170,11 @@ class Network(nn.Module):
 class DINO(nn.Module):
     """Student, teacher and centre. Views: `large` and `small` of `multi_crops`."""
 
+    centre: Tensor
+    pending: Tensor
+    pending_batches: Tensor
+    usage: Tensor
+
     def __init__(self, config: DINOConfig, schema: Schema) -> None:
         super().__init__()
         if config.local_crops and config.local_px % config.patch_px:
@@ -189,8 +194,9 @@ class DINO(nn.Module):
     @property
     def encoder(self) -> ViT:
         """The teacher's encoder, which `embed` uses."""
-        encoder: ViT = self.teacher.network.encoder
-        return encoder
+        network = self.teacher.network
+        assert isinstance(network, Network)
+        return network.encoder
 
     def step(self, views: Views, progress: float) -> Step:
         """Return the cross-entropy of the student's with the teacher's distributions over all pairs of views."""

@@ -61,8 +61,9 @@ class SimCLRConfig(Config, frozen=True, kw_only=True):
         "Blur radius", "Smallest and largest standard deviation of the blur.", "Views", unit="px", advanced=True,
         )] = (0.1, 2.0)
     encoder: Annotated[str, setting(
-        "Encoder", "resnet-small, resnet-medium, resnet-18-small-stem, vit-micro, vit-mini, vit-tiny, vit-small, "
-        "vit-base, or the name of any image model of timm, such as resnet50.", "Network")] = "resnet-18-small-stem"
+        "Encoder", "resnet-micro, resnet-small, resnet-medium, resnet-18-small-stem, vit-micro, vit-mini, vit-tiny, "
+        "vit-small, vit-base, or the name of any image model of timm, such as resnet50.",
+        "Network")] = "resnet-18-small-stem"
     projector_width: Annotated[int, setting(
         "Head width", "Hidden channels of the head. 0 takes the width of the encoder's features, as in the paper.",
         "Network", 0, 8192, "channels")] = 0
@@ -205,7 +206,7 @@ METHOD = Method(
     config=SimCLRConfig,
     presets={
         "tiny": Preset(
-            config={"image_px": 32, "encoder": "resnet-small", "projection": 64},
+            config={"image_px": 32, "encoder": "resnet-micro", "projection": 64},
             training={"steps": 500, "batch_size": 128, "learning_rate": 2e-3, "weight_decay": 1e-4,
                       "betas": (0.9, 0.999), "warmup_share": 0.1},
         ),
@@ -256,7 +257,7 @@ METHOD = Method(
         primary="linear probe accuracy",
         expected="higher by 10 points or more with colour distortion",
         config={"colour_strength": 1.0, "crop_area": (0.2, 1.0)},
-        training={"steps": 250},
+        training={"steps": 200},
         margin=0.1,
     ),
     learns_share=0.05,

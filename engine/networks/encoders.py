@@ -49,6 +49,7 @@ VIT_SHAPES = {
     "vit-huge": ViTShape(1280, 32, 16),
 }
 RESNET_WIDTHS = {
+    "resnet-micro": ((16, 32, 64), 1),
     "resnet-small": ((32, 64, 128), 1),
     "resnet-medium": ((64, 128, 256), 2),
     "resnet-18-small-stem": ((64, 128, 256, 512), 2),
