@@ -32,13 +32,21 @@ class Wardrobe(QObject):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._step)
 
-    def add(self, piece: QWidget) -> None:
-        """Dress a piece now and after every change. Pieces do not lie in one another."""
+    def add(self, piece: QWidget, *, later: bool = False) -> None:
+        """Dress a piece now (or later, but before it is seen) and after every change.
+
+        Pieces do not lie in one another.
+        """
         self._sheet = self._sheet or self._make_sheet()
         self._pieces = [known for known in self._pieces if isValid(known)]
         self._pieces.append(piece)
         piece.installEventFilter(self)
-        piece.setStyleSheet(self._sheet)
+        if later:
+            self._stale.append(piece)
+            if not self._timer.isActive():
+                self._timer.start(PAUSE_MS)
+        else:
+            piece.setStyleSheet(self._sheet)
 
     def renew(self) -> None:
         """Dress everything anew: what is in sight in the next turns of the event loop, the rest after that."""
@@ -51,10 +59,10 @@ class Wardrobe(QObject):
                 self._frozen.append(window)
         self._timer.start(0)
 
-    def finish(self) -> None:
-        """Dress what is left at once."""
-        while self._stale:
-            self._step()
+    @property
+    def is_busy(self) -> bool:
+        """Whether pieces wait for their turn."""
+        return bool(self._frozen) or any(isValid(piece) for piece in self._stale)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Dress a piece before it is seen; between two sheets a page must not lay its docks out."""

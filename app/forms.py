@@ -166,6 +166,11 @@ class SettingsForm(QScrollArea):
             raise KeyError(name)
         return row
 
+    @property
+    def is_built(self) -> bool:
+        """Whether all rows that are in sight are built."""
+        return not self._builder.isActive()
+
     def finish(self) -> None:
         """Build all rows that are in sight."""
         for group in self._groups:

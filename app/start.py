@@ -14,13 +14,15 @@ from PySide6.QtCore import QCoreApplication, QSettings, QTimer
 from PySide6.QtGui import QIcon, QSurfaceFormat
 from PySide6.QtWidgets import QApplication
 
+from app.ahead import Ahead
 from app.client import EngineClient
 from app.crash import CrashReporter
 from app.launcher import Local, Ssh
 from app.main_window import MainWindow
 from app.shell.places import PLACES
 from app.shell.settings_view import MOTION
-from app.theme import RESOURCES, Theme
+from app.theme import RESOURCES, Theme, read_colormap
+from app.tokens import COLOUR_MAPS
 from app.widgets.stall import StallMonitor
 
 logger = logging.getLogger(__name__)
@@ -104,26 +106,37 @@ def open_window(
     # What happens before the event loop turns is the start, not a stall.
     QTimer.singleShot(0, stall, stall.start)
     application.aboutToQuit.connect(stall.stop)
-    preload_views()
     window.show()
     window.go("data")
     window.open_paths([str(path.resolve()) for path in paths or []])
     client.start()
+    ahead = get_ready(window)
+    application.aboutToQuit.connect(ahead.stop)
+    QTimer.singleShot(0, ahead, ahead.start)
     return window, stall
 
 
-def preload_views() -> None:
-    """Import the pages before the window is shown, so that a first visit does not wait for it.
+def get_ready(window: MainWindow) -> Ahead:
+    """Import and build the other pages while nobody asks for them.
 
-    A page that cannot be imported says so when it is visited.
+    Explore reads pictures of the newest run as soon as it is there, so it is built by whoever wants to see them.
     """
-    for name, _, _ in PLACES:
-        if importlib.util.find_spec(f"app.pages.{name}_view") is None:
-            continue
-        try:
-            importlib.import_module(f"app.pages.{name}_view")
-        except ImportError:
-            logger.warning("the page %s cannot be imported", name, exc_info=True)
+    modules = [(name, f"app.pages.{name}_view") for name, _, _ in PLACES]
+    found = [(name, module) for name, module in modules if importlib.util.find_spec(module) is not None]
+
+    def build(place: str) -> None:
+        if place != "explore":
+            window.places.build(place)
+
+    return Ahead(found, build, read_tables, window)
+
+
+def read_tables() -> None:
+    """Read what the first picture and the first YAML would wait for."""
+    importlib.import_module("yaml")
+    for maps in COLOUR_MAPS.values():
+        for name in maps:
+            read_colormap(name)
 
 
 def default_workspace() -> Path:

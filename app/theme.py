@@ -164,13 +164,16 @@ class Theme(QObject):
             QGuiApplication.styleHints().setColorScheme(_SCHEMES[self._mode])
         self._dress()
 
-    def dress(self, piece: QWidget) -> None:
-        """Put the style sheet on a page or a bar, now and after every change; pieces do not lie in one another."""
-        self._wardrobe.add(piece)
+    def dress(self, piece: QWidget, *, later: bool = False) -> None:
+        """Put the style sheet on a page or a bar, now and after every change; pieces do not lie in one another.
 
-    def finish(self) -> None:
-        """Dress at once what is still waiting for its turn after a change."""
-        self._wardrobe.finish()
+        `later` = in a turn of the event loop to come, at the latest when it is shown.
+        """
+        self._wardrobe.add(piece, later=later)
+
+    def is_dressing(self) -> bool:
+        """Whether something still waits for its turn after a change."""
+        return self._wardrobe.is_busy
 
     def palette(self) -> QPalette:
         """Return the Qt palette of the theme."""

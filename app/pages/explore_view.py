@@ -135,11 +135,13 @@ class ExploreView(Page):
         self.run = summary.run
         self.runs.setCurrentIndex(self.runs.findData(self.run))
         self.open_run.setEnabled(True)
-        self._set_views(summary)
+        has_new_viewers = self._set_views(summary)
         if fresh:
             self.watch.set_run(self.run)
             self.pictures.open(self.run)
             self._select(None)
+        elif has_new_viewers:
+            self.pictures.show_newest()
         self._run_changed(self.run)
         self._turn(self.tabs.currentIndex())
 
@@ -161,12 +163,12 @@ class ExploreView(Page):
         self.scrubber.setVisible(bool(looked_into))
         self.tabs.setVisible(bool(looked_into))
 
-    def _set_views(self, summary: RunSummary) -> None:
+    def _set_views(self, summary: RunSummary) -> bool:
         method = self.context.workspace.methods.get(summary.spec.method)
         views = method.views if method else (ViewInfo(name="embedding", kind=MAP_KIND, title="Embedding map"),)
         ordered = sorted(views, key=lambda info: info.kind != MAP_KIND)
         if {info.name: info for info in ordered} == self.infos:
-            return
+            return False
         for viewer in self.viewers.values():
             self.stack.removeWidget(viewer)
             viewer.deleteLater()
@@ -184,6 +186,7 @@ class ExploreView(Page):
                 viewer.record_selected.connect(self._select)
             self.tabs.addTab(info.title)
         self.pictures.adopt()
+        return True
 
     def _with_controls(self, viewer: Viewer) -> Viewer:
         for control in viewer.header_widgets():

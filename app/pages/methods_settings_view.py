@@ -149,7 +149,7 @@ class SettingsView(QWidget):
         model.method_changed.connect(self.refresh_method)
         model.contents_changed.connect(self.refresh_state)
         model.checked.connect(self._show_check)
-        self.theme.changed.connect(lambda: self._forget_forms())
+        self.theme.changed.connect(self._forget_forms)
         self.presets.chosen.connect(model.choose_preset)
         self.reset_button.clicked.connect(self.reset)
         self.seed.valueChanged.connect(lambda _value: self._take())

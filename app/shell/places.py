@@ -40,7 +40,7 @@ def load_view(name: str, context: AppContext) -> QMainWindow:
 
 
 class Places(QStackedWidget):
-    """The stacked pages, created on first visit."""
+    """The stacked pages, created on first visit or by `build` before it."""
 
     opened = Signal(str)
 
@@ -85,11 +85,16 @@ class Places(QStackedWidget):
             if isinstance(page, QMainWindow) and name not in self._new:
                 self._memory.keep(name, page)
 
-    def _open(self, place: str) -> None:
+    def build(self, place: str) -> None:
+        """Make a page without showing it; one that is there already stays."""
         if place not in self.pages:
             self.pages[place] = self._make(place)
-            self._context.theme.dress(self.pages[place])
             self.addWidget(self.pages[place])
+            self._context.theme.dress(self.pages[place], later=True)
+
+    def _open(self, place: str) -> None:
+        if place not in self.pages:
+            self.build(place)
         self.place = place
         self.setCurrentWidget(self.pages[place])
         if self.isVisible():
