@@ -1,6 +1,5 @@
 """The quality curve: what it measures, when it warns, and that maps stay put."""
 
-
 import numpy as np
 import pytest
 import torch
