@@ -2,19 +2,25 @@
 
 A sheet on the whole application would be simple and slow: on a change, Qt goes through every widget, and from each
 through all that is inside it, so that the time grows with the depth as well (measured: 5 s for 2 600 widgets). Here
-every page and every bar has the sheet by itself. It is taken off before the new one is put on, because Qt visits each
-widget once then (60 ms for a page), and only what can be seen is dressed at once.
+every bar and every dock has the sheet by itself. It is taken off before the new one is put on, because Qt visits each
+widget once then, and only what can be seen is dressed at once, a piece in each turn of the event loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
-from PySide6.QtCore import QEvent, QObject, QTimer
+from PySide6.QtCore import QChildEvent, QEvent, QObject, Qt, QTimer
 from PySide6.QtWidgets import QMainWindow, QWidget
 from shiboken6 import isValid
 
 PAUSE_MS = 20  # between pieces that nobody sees
+# A page itself keeps one sheet for good: a change would lay its docks out anew, and reach everything inside it.
+PAGE: Final = """
+QMainWindow::separator { background: transparent; width: 8px; height: 8px; }
+QMainWindow::separator:hover { background: rgba(30, 150, 158, 48); }
+"""
 
 
 class Wardrobe(QObject):
@@ -26,27 +32,34 @@ class Wardrobe(QObject):
         self._sheet = ""
         self._pieces: list[QWidget] = []
         self._stale: list[QWidget] = []
-        self._bare: list[QWidget] = []  # pages between two sheets
         self._frozen: list[QWidget] = []  # windows that keep showing the old look until all in sight is dressed
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._step)
 
-    def add(self, piece: QWidget, *, later: bool = False) -> None:
-        """Dress a piece now (or later, but before it is seen) and after every change.
+    def add(self, widget: QWidget, *, later: bool = False) -> None:
+        """Dress a widget now (or later, but before it is seen) and after every change.
 
-        Pieces do not lie in one another.
+        A page is not a piece, its bars and docks are: those it has and those it gets.
         """
-        self._sheet = self._sheet or self._make_sheet()
         self._pieces = [known for known in self._pieces if isValid(known)]
-        self._pieces.append(piece)
-        piece.installEventFilter(self)
+        if isinstance(widget, QMainWindow) or widget.findChild(QMainWindow) is not None:
+            if isinstance(widget, QMainWindow):
+                widget.setStyleSheet(PAGE)
+            widget.installEventFilter(self)
+            direct = Qt.FindChildOption.FindDirectChildrenOnly
+            for child in widget.findChildren(QWidget, options=direct):
+                self.add(child, later=later)
+            return
+        self._sheet = self._sheet or self._make_sheet()
+        self._pieces.append(widget)
+        widget.installEventFilter(self)
         if later:
-            self._stale.append(piece)
+            self._stale.append(widget)
             if not self._timer.isActive():
                 self._timer.start(PAUSE_MS)
         else:
-            piece.setStyleSheet(self._sheet)
+            widget.setStyleSheet(self._sheet)
 
     def renew(self) -> None:
         """Dress everything anew: what is in sight in the next turns of the event loop, the rest after that."""
@@ -65,20 +78,19 @@ class Wardrobe(QObject):
         return bool(self._frozen) or any(isValid(piece) for piece in self._stale)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Dress a piece before it is seen; between two sheets a page must not lay its docks out."""
-        if watched in self._bare and event.type() == QEvent.Type.StyleChange:
-            return True
-        if event.type() == QEvent.Type.Show and self._stale and isinstance(watched, QWidget) and watched in self._stale:
+        """Dress a piece before it is seen, and what a page gets."""
+        kind = event.type()
+        if kind == QEvent.Type.Show and self._stale and isinstance(watched, QWidget) and watched in self._stale:
             self._dress(watched)
+        elif kind == QEvent.Type.ChildPolished and isinstance(event, QChildEvent) and watched not in self._pieces:
+            child = event.child()
+            if isinstance(child, QWidget) and child not in self._pieces:
+                self.add(child)
         return super().eventFilter(watched, event)
 
     def _dress(self, piece: QWidget) -> None:
         self._stale.remove(piece)
-        self._bare = [piece, *piece.findChildren(QMainWindow)]
-        for page in self._bare[1:]:
-            page.installEventFilter(self)
         piece.setStyleSheet("")
-        self._bare = []
         piece.setStyleSheet(self._sheet)
 
     def _step(self) -> None:

@@ -89,7 +89,7 @@ class ElidedLabel(QLabel):
     def changeEvent(self, event: QEvent) -> None:
         """Measure anew in another font."""
         super().changeEvent(event)
-        if event.type() in {QEvent.Type.FontChange, QEvent.Type.StyleChange}:
+        if event.type() == QEvent.Type.FontChange:
             self._elide()
 
     def _elide(self) -> None:

@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from PySide6.QtCore import QObject, QTimer
-from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+from PySide6.QtCore import QObject, Qt, QTimer
+from PySide6.QtWidgets import QDockWidget, QLabel, QMainWindow, QMessageBox, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.forms import SettingsForm
 from app.main_window import MainWindow
 from app.theme import Theme
+from app.widgets.panel import Panel
 from app.widgets.stall import BUDGET_S
 from engine.protocol.forms import FormField
 from tests.app.fake_engine import FakeEngine
@@ -131,7 +132,7 @@ def many_fields() -> tuple[FormField, ...]:
             group=f"Group {number // 10}",
             advanced=number % 10 >= 7,
         )
-        for number in range(120)
+        for number in range(60)
     )
 
 
@@ -161,7 +162,9 @@ def test_that_after_a_change_of_the_theme_every_page_wears_the_new_sheet(
 ) -> None:
     theme.set_mode("dark")
     qtbot.waitUntil(lambda: not theme.is_dressing(), timeout=20_000)
-    sheets = {page.styleSheet() for page in window.places.pages.values()} | {window.rail.styleSheet()}
+    docks = [dock for page in window.places.pages.values() for dock in page.findChildren(QDockWidget)]
+    assert len(docks) > 15
+    sheets = {dock.styleSheet() for dock in docks} | {window.rail.styleSheet()}
     assert len(sheets) == 1
     assert theme.hex("accent") in sheets.pop()
 
@@ -171,7 +174,22 @@ def test_that_a_page_that_is_opened_during_a_change_of_the_theme_is_dressed_befo
 ) -> None:
     theme.set_mode("dark")
     window.go("methods")
-    assert theme.hex("accent") in window.places.pages["methods"].styleSheet()
+    docks = window.places.pages["methods"].findChildren(QDockWidget)
+    assert all(theme.hex("accent") in dock.styleSheet() for dock in docks)
+
+
+def test_that_a_panel_and_a_dialog_that_a_page_gets_later_are_dressed(
+    window: MainWindow, theme: Theme, qtbot: QtBot
+) -> None:
+    window.show()
+    window.go("data")
+    page = window.places.pages["data"]
+    panel, box = Panel(theme, "Later"), QMessageBox(page)
+    assert isinstance(page, QMainWindow)
+    page.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, panel)
+    box.open()
+    qtbot.waitUntil(lambda: theme.hex("accent") in panel.styleSheet() and theme.hex("accent") in box.styleSheet())
+    box.close()
 
 
 def test_that_changes_of_the_theme_leave_the_docks_where_they_are(
@@ -206,7 +224,7 @@ def test_that_no_slice_of_building_a_long_form_is_above_the_stall_budget(
         column.addWidget(made[0])
 
     longest = Slices().longest_of(qtbot, make, lambda: bool(made) and made[0].is_built)
-    assert len(made[0].values()) == 120
+    assert len(made[0].values()) == 60
     assert longest < BUDGET_S * slowness
 
 
