@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QObject, QSettings, QTimer
 from PySide6.QtWidgets import QApplication
 
 from app.main_window import MainWindow
@@ -211,6 +211,10 @@ def main() -> int:
     options = parser.parse_args()
     out = options.out.resolve()
     workspace = options.workspace or out / "workspace"
+    # the window as it is at first, whatever the user has arranged; and the user's arrangement stays as it is
+    QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(out / "settings"))
+    shutil.rmtree(out / "settings", ignore_errors=True)
     window, stall = open_window(workspace=workspace, paths=[])
     Demo(window, out, stall=stall, stays=not options.quit, steps=options.steps)
     return QApplication.exec()
