@@ -148,6 +148,7 @@ def test_that_opening_the_window_imports_nothing_heavy_and_gets_the_pages_ready(
 
 
 @pytest.mark.parametrize("place", ["data", "methods", "runs", "explore", "compare"])
+@pytest.mark.slow  # a measurement: it wants the computer for itself
 def test_that_no_slice_of_a_change_of_the_theme_is_above_the_stall_budget(
     window: MainWindow, theme: Theme, slices: Slices, qtbot: QtBot, slowness: float, place: str
 ) -> None:
@@ -208,6 +209,7 @@ def test_that_changes_of_the_theme_leave_the_docks_where_they_are(
     assert [panel.geometry() for panel in page.panels()] == before  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow  # a measurement: it wants the computer for itself
 def test_that_no_slice_of_building_a_long_form_is_above_the_stall_budget(
     theme: Theme, qtbot: QtBot, slowness: float
 ) -> None:
