@@ -39,7 +39,7 @@ def accepted(reply: m.Message) -> str:
 
 
 def test_that_a_sample_becomes_a_dataset_that_every_window_hears_of(window: PlainWindow) -> None:
-    window.attach()
+    first = window.attach().seq + 1  # figures of the devices may have been told before
     job = accepted(window.ask(m.MakeSample(id=new_id(), name="digits")))
     last = window.wait_for(ended(job))
     assert isinstance(last, m.JobChanged)
@@ -47,7 +47,7 @@ def test_that_a_sample_becomes_a_dataset_that_every_window_hears_of(window: Plai
     changed = window.wait_for(lambda event: isinstance(event, m.DatasetChanged))
     assert isinstance(changed, m.DatasetChanged)
     assert (changed.info.name, changed.info.records) == ("digits", last.job.result["records"])
-    assert [event.seq for event in window.events] == list(range(1, len(window.events) + 1))
+    assert [event.seq for event in window.events] == list(range(first, first + len(window.events)))
 
 
 def test_that_the_same_request_makes_one_job_only(window: PlainWindow) -> None:
