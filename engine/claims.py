@@ -1,16 +1,20 @@
 """Claim experiments: train every arm with several seeds, measure, compare, and say honestly what came out.
 
-An experiment goes through the ordinary training loop, on a bundled sample, in a folder that is thrown away. What
-was measured is kept in `resources/claims/ID.json` only when asked for, whatever it is.
+An experiment goes through the ordinary training loop, on a bundled sample, in a folder that is thrown away. On a
+CPU its runs are spread over processes of one thread each: small networks gain little from a second thread, and each
+run's arithmetic stays the same however many cores there are. What was measured is kept in
+`resources/claims/ID.json` only when asked for, whatever it is.
 """
 
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +32,7 @@ from engine.describe import CLAIMS
 from engine.durable import write_atomic
 from engine.errors import ConfigError, MethodError
 from engine.evaluation.features import embed_records
-from engine.method import Arm, Claim, Method
+from engine.method import Claim, Method
 from engine.protocol.messages import ArmResult, ClaimResult, RunSpec
 from engine.protocol.schema import FieldKind
 from engine.registry import find_method
@@ -91,7 +95,12 @@ class SampleReader:
 
 
 def run_claim(
-    method_id: str, *, seeds: Sequence[int] | None = None, progress: Progress | None = None, device: str = "auto"
+    method_id: str,
+    *,
+    seeds: Sequence[int] | None = None,
+    progress: Progress | None = None,
+    device: str = "auto",
+    processes: int = 0,
 ) -> ClaimResult:
     """Run a method's claim experiment and return what was measured.
 
@@ -100,6 +109,7 @@ def run_claim(
         seeds: of the runs, at least two; by default 0 … the claim's number of seeds.
         progress: called with (runs done, runs in all, "runs", arm and seed); may raise to cancel.
         device: to train on.
+        processes: that train at a time; by default one for each core of a CPU, and one on a GPU. One is this one.
 
     Raises:
         MethodError: the method has no claim, or its metric gives no finite number.
@@ -113,26 +123,70 @@ def run_claim(
     if len(chosen) < 2:
         raise ConfigError(f"A claim needs at least two seeds; {len(chosen)} is given.", "Runs differ by chance alone.")
     start = time.monotonic()
-    found: dict[str, list[dict[str, float]]] = {arm.name: [] for arm in claim.arms}
+    on_cpu = resolve_device(device).type == "cpu"
+    processes = processes or ((os.cpu_count() or 1) if on_cpu else 1)
     with tempfile.TemporaryDirectory(prefix="selfsight-claim-", ignore_cleanup_errors=True) as folder:
         workspace = Workspace(Path(folder))
-        data = workspace.dataset_file(claim.sample)
-        make_sample(claim.sample, data)
-        runs = [(seed, arm) for seed in chosen for arm in claim.arms]
-        for done, (seed, arm) in enumerate(runs):
-            if progress is not None:
-                progress(float(done), float(len(runs)), "runs", f"{arm.name}, seed {seed}")
-            found[arm.name].append(
-                _measure(method, claim, arm, workspace=workspace, data=data, seed=seed, device=device)
-            )
-        if progress is not None:
-            progress(float(len(runs)), float(len(runs)), "runs", "")
-    return conclude(method, claim, found, chosen, seconds=time.monotonic() - start, device=str(resolve_device(device)))
+        make_sample(claim.sample, workspace.dataset_file(claim.sample))
+        runs = [(seed, arm.name) for seed in chosen for arm in claim.arms]
+        measured = _measure_all(method, runs, folder, device, min(processes, len(runs)), progress or _say_nothing)
+    found = {arm.name: [measured[seed, arm.name] for seed in chosen] for arm in claim.arms}
+    seconds = time.monotonic() - start
+    return conclude(
+        method, claim, found, chosen, seconds=seconds, device=str(resolve_device(device)), processes=processes
+    )
 
 
-def _measure(
-    method: Method, claim: Claim, arm: Arm, *, workspace: Workspace, data: Path, seed: int, device: str
-) -> dict[str, float]:
+def _measure_all(
+    method: Method, runs: Sequence[tuple[int, str]], folder: str, device: str, processes: int, progress: Progress
+) -> dict[tuple[int, str], dict[str, float]]:
+    """Return the numbers of each (seed, arm), measured here one after another or in `processes` at a time."""
+    measured: dict[tuple[int, str], dict[str, float]] = {}
+    progress(0.0, float(len(runs)), "runs", "")
+    if processes == 1:
+        for seed, arm in runs:
+            progress(float(len(measured)), float(len(runs)), "runs", f"{arm}, seed {seed}")
+            measured[seed, arm] = _measure(method, arm, folder=folder, seed=seed, device=device)
+        progress(float(len(runs)), float(len(runs)), "runs", "")
+        return measured
+    others = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_compute_alone) as pool:
+        waiting = {
+            pool.submit(_measure_by_name, method.id, arm, folder, seed, device): (seed, arm) for seed, arm in runs
+        }
+        try:
+            for done in as_completed(waiting):
+                measured[waiting[done]] = done.result()
+                seed, arm = waiting[done]
+                progress(float(len(measured)), float(len(runs)), "runs", f"{arm}, seed {seed}")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:  # nobody waits for them any more
+                process.terminate()
+            raise
+    return measured
+
+
+def _say_nothing(_done: float, _total: float, _unit: str, _what: str) -> None:
+    """Take progress that nobody asked for."""
+
+
+def _compute_alone() -> None:
+    torch.set_num_threads(1)
+
+
+def _measure_by_name(method_id: str, arm: str, folder: str, seed: int, device: str) -> dict[str, float]:
+    return _measure(find_method(method_id), arm, folder=folder, seed=seed, device=device)
+
+
+def _measure(method: Method, arm_name: str, *, folder: str, seed: int, device: str) -> dict[str, float]:
+    """Train one arm with one seed and return its numbers."""
+    claim = method.claim
+    assert claim is not None
+    arm = next(arm for arm in claim.arms if arm.name == arm_name)
+    workspace = Workspace(Path(folder))
+    data = workspace.dataset_file(claim.sample)
     spec = RunSpec(
         method=arm.method or method.id,
         dataset=str(data),
@@ -142,7 +196,7 @@ def _measure(
         seed=seed,
         device=device,
     )
-    run = RunFolder.create(workspace, spec)
+    run = RunFolder.create(workspace, spec, Path(folder) / f"{claim.arms.index(arm)}-{seed}")
     run_training(run, NullLink())
     loaded = load_model(run.path, device=device)
     model = loaded.model.eval()
@@ -170,6 +224,7 @@ def conclude(
     *,
     seconds: float,
     device: str,
+    processes: int = 1,
 ) -> ClaimResult:
     """Return the result of measurements `found` (arm → one dict of numbers per seed).
 
@@ -213,6 +268,7 @@ def conclude(
             "margin": claim.margin,
             "device": device,
             "cores": os.cpu_count(),
+            "processes": processes,
             "versions": installed_versions(),
         },
     )

@@ -81,7 +81,7 @@ class Children:
             stdout=subprocess.DEVNULL,
             stderr=None if log is None else subprocess.DEVNULL,
             # sleeping threads: several jobs and a window share the cores (see engine/cli.py)
-            env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | dict(environment),
+            env={"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"} | os.environ | dict(environment),
             start_new_session=_POSIX,
             creationflags=_FLAGS,
         )

@@ -95,10 +95,14 @@ def test_that_an_experiment_trains_every_arm_with_every_seed(monkeypatch: pytest
     monkeypatch.setattr(claims, "find_method", lambda _: short(mae.METHOD))
     said: list[tuple[float, float, str]] = []
     result = run_claim(
-        "mae", seeds=(3, 4), device="cpu", progress=lambda done, of, _, what: said.append((done, of, what))
+        "mae",
+        seeds=(3, 4),
+        device="cpu",
+        progress=lambda done, of, _, what: said.append((done, of, what)),
+        processes=1,
     )
     trained, untrained = result.arms
     assert (trained.name, trained.seeds) == ("two steps", (3, 4))
     assert all(a != b for a, b in zip(trained.values, untrained.values, strict=True))
     assert result.details["measured"]["untrained"]["records"] == [80.0, 80.0]
-    assert [done for done, _, _ in said] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert [done for done, _, _ in said] == [0.0, 0.0, 1.0, 2.0, 3.0, 4.0]
