@@ -16,6 +16,7 @@ import numpy as np
 from engine.data.edits import add_edit, edits_file
 from engine.data.filters import filter_records
 from engine.data.importers import peek, plan_import
+from engine.data.opening import open_record
 from engine.data.store import Dataset
 from engine.data.thumbnails import Thumbnails
 from engine.errors import DataError, SelfsightError
@@ -57,6 +58,7 @@ class Library:
             messages.DescribeDataset: self._describe,
             messages.ListRecords: self._rows,
             messages.FetchThumbnails: self._fetch,
+            messages.OpenRecord: self._open_record,
             messages.EditRecords: self._edit,
             messages.DeleteDataset: self._delete,
         }
@@ -133,6 +135,9 @@ class Library:
         pictures, sizes = self._thumbnails.fetch(opened.dataset, opened.version, request.records, request.px)
         reply = messages.Thumbnails(id=request.id, dataset=request.dataset, records=request.records, px=request.px)
         return reply, [pictures, sizes]
+
+    def _open_record(self, request: messages.OpenRecord) -> Answer:
+        return open_record(self._open(request.dataset).dataset, request)
 
     def _edit(self, request: messages.EditRecords) -> Answer:
         dataset = self._open(request.dataset).dataset

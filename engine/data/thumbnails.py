@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,7 +14,7 @@ from engine.data.pictures import decode_picture
 from engine.data.store import Dataset
 from engine.errors import DataError
 from engine.protocol.inspections import Array
-from engine.protocol.schema import FieldKind, FieldSpec
+from engine.protocol.schema import FieldKind, FieldSpec, Schema
 
 _CACHE_BYTES = 96 * 1024**2
 _DRAWN = (
@@ -82,13 +84,35 @@ def _draw(dataset: Dataset, spec: FieldSpec | None, record: int, px: int) -> tup
             value = np.asarray(dataset.read(spec.name, [record])[0])
     except DataError:
         return nothing  # shown as an empty tile; verification names the record
-    picture = as_rgb(value, spec.kind)
+    picture = fit_picture(as_rgb(value, spec.kind), px)
+    return picture, (picture.shape[1], picture.shape[2])
+
+
+def draw_values(schema: Schema, values: Mapping[str, Any], px: int) -> Array | None:
+    """Return a picture (3, h, w) uint8, h and w at most `px`, of a record that is not stored yet; None = undrawable.
+
+    Args:
+        schema: the record's fields.
+        values: field → array or text; (bytes, shape) of a field kept encoded.
+        px: longer side.
+    """
+    spec = schema.first(*_DRAWN)
+    if spec is None:
+        return None
+    value = values[spec.name]
+    if is_encoded(spec):
+        return fit_picture(decode_picture(value[0], channels=3, dtype="uint8"), px)
+    return fit_picture(as_rgb(np.asarray(value), spec.kind), px)
+
+
+def fit_picture(picture: Array, px: int) -> Array:
+    """Return a picture (3, h, w) uint8 with its longer side at `px`; tiny ones are enlarged at most eightfold."""
     height, width = picture.shape[1:]
-    scale = min(px / max(height, width), 8.0)  # tiny pictures are enlarged in whole steps at most eightfold
+    scale = min(px / max(height, width), 8.0)
     size = max(1, round(height * scale)), max(1, round(width * scale))
     smooth = Image.Resampling.BICUBIC if scale < 1 else Image.Resampling.NEAREST
     image = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0))).resize(size[::-1], smooth)
-    return np.asarray(image).transpose(2, 0, 1), size
+    return np.asarray(image).transpose(2, 0, 1)
 
 
 def as_rgb(value: Array, kind: FieldKind) -> Array:

@@ -16,9 +16,9 @@ import msgspec
 
 from engine.protocol.forms import FormField
 from engine.protocol.inspections import Choice
-from engine.protocol.schema import DatasetInfo, Need, Skipped
+from engine.protocol.schema import DatasetInfo, FieldSpec, Need, Skipped
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 RunState = Literal[
     "queued", "starting", "training", "paused", "stopping", "stopped", "finished", "failed", "interrupted"
@@ -248,6 +248,7 @@ class Recognised(Record, frozen=True, kw_only=True):
     detail: str = ""  # "JPEG and PNG, 64 × 64 to 640 × 480 px, RGB"
     reading: str = ""  # "read as image (3, 64, 64)"
     level: Literal["ok", "warn", "error"] = "ok"
+    importer: str = ""  # that would read it; "" = none
 
 
 class ImportOptions(Record, frozen=True, kw_only=True):
@@ -263,6 +264,7 @@ class ImportOptions(Record, frozen=True, kw_only=True):
     test_share: float = 0.0
     split_by: str = ""  # "" = per record, "label" = stratified, else the name of a group field
     drop_duplicates: bool = True
+    settings: dict[str, Any] = {}  # of the importer; `ImportPlan.form` says which there are
 
 
 class ImportPlan(Record, frozen=True, kw_only=True):
@@ -287,6 +289,8 @@ class ImportPlan(Record, frozen=True, kw_only=True):
     seconds: float = -1.0  # estimate; -1 = none
     preview_names: tuple[str, ...] = ()  # pictures follow as arrays, in this order
     warnings: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()  # any of these can be asked for instead (`ImportOptions.kind`)
+    form: tuple[FormField, ...] = ()  # settings of the importer
 
 
 class RecordRow(Record, frozen=True, kw_only=True):
@@ -413,6 +417,14 @@ class FetchThumbnails(Request, frozen=True, kw_only=True):
     dataset: str
     records: tuple[int, ...]
     px: int
+
+
+class OpenRecord(Request, frozen=True, kw_only=True):
+    """Ask for all of one record, thinned out where it is larger than `most_bytes`; `RecordOpened` + its arrays."""
+
+    dataset: str
+    record: int
+    most_bytes: int = 64 * 1024**2  # of one field
 
 
 class EditRecords(Request, frozen=True, kw_only=True):
@@ -634,6 +646,25 @@ class Thumbnails(Reply, frozen=True, kw_only=True):
     px: int
 
 
+class RecordValue(Record, frozen=True, kw_only=True):
+    """One field of a record: a text, or an array that follows."""
+
+    spec: FieldSpec
+    text: str = ""
+    array: int = -1  # place among the arrays that follow; -1 = none
+    shape: tuple[int, ...] = ()  # of the whole value
+    step: tuple[int, ...] = ()  # along each axis every so-manieth value was sent; () = all were
+
+
+class RecordOpened(Reply, frozen=True, kw_only=True):
+    """One record; its arrays follow."""
+
+    dataset: str
+    record: int
+    name: str
+    values: tuple[RecordValue, ...]
+
+
 class SettingsChecked(Reply, frozen=True, kw_only=True):
     """Every problem of the settings, and why the method does not fit the data, if so."""
 
@@ -847,13 +878,13 @@ class WorkerCommand(Message, frozen=True, kw_only=True):
 
 REQUESTS = (
     Hello, Attach, Replay, Ping, ListMethods, ListSamples, Peek, PlanImport, StartImport, MakeSample, CancelJob,
-    DescribeDataset, ListRecords, FetchThumbnails, EditRecords, DeleteDataset, DryRun, CheckSettings, StartRun,
-    ControlRun, ContinueRun, DeleteRun, FetchRun, FetchLog, ListInspections, FetchInspection, Watch, Evaluate,
+    DescribeDataset, ListRecords, FetchThumbnails, OpenRecord, EditRecords, DeleteDataset, DryRun, CheckSettings,
+    StartRun, ControlRun, ContinueRun, DeleteRun, FetchRun, FetchLog, ListInspections, FetchInspection, Watch, Evaluate,
     Project, SetBudget, StopEngine,
 )  # fmt: skip
 REPLIES = (
     Welcome, Failed, Done, Snapshot, Methods, SampleList, Peeked, Planned, JobAccepted, DatasetDescribed, Records,
-    Thumbnails, SettingsChecked, RunAccepted, RunHistory, LogTail, StoredInspections, InspectionData,
+    Thumbnails, RecordOpened, SettingsChecked, RunAccepted, RunHistory, LogTail, StoredInspections, InspectionData,
 )  # fmt: skip
 EVENTS = (
     RunChanged, RunRemoved, MetricsAppended, EventsAppended, InspectionStored, JobChanged, DatasetChanged,

@@ -30,7 +30,7 @@ class FieldKind(StrEnum):
     BAG = "bag"  # (N, D)
     # annotations: never seen by a self-supervised loss unless the method says so
     LABEL = "label"  # one integer, index into `classes`, -1 = none
-    NUMBER = "number"  # one float, NaN = none
+    NUMBER = "number"  # one float, NaN = none; or an array of them that belongs to another field (`companion`)
     MASK = "mask"  # (H, W) or (D, H, W) integers
     GROUP = "group"  # a string: patient, video, slide, identity
     SPLIT = "split"  # one integer, index into `classes` (train, val, test)
@@ -72,6 +72,30 @@ ANNOTATIONS = frozenset(
 )
 
 SPLITS = ("train", "val", "test")
+
+COMPANIONS = {
+    "spacing_mm": "(axes,) float64: distance of the samples along each spatial axis, where it differs by record",
+    "affine": "(4, 4) float64: voxel indices in the order of the array's spatial axes → RAS millimetres",
+    "times_s": "(T,) float64: when each frame was taken, counted from the first",
+    "intrinsics": "(V, 3, 3) float64: pixel coordinates of each camera",
+    "poses": "(V, 4, 4) float64: camera → world; x to the right, y down, z forward (OpenCV)",
+    "depth": "(V, H, W) float32, metres along z: a MASK-like picture beside VIEWS or PAIR; 0 = unknown",
+    "coordinates": "(N, 2) float64: where each member of a BAG lies on its slide, micrometres (x, y)",
+    "parents": "(J,) int64: each joint's parent in a skeleton, -1 = root",
+    "rate_hz": "() float64: samples a second of a WAVEFORM or MOTION",
+}
+"""What a NUMBER field called FIELD_suffix says of FIELD, with its shape in one record."""
+
+
+def companion(field: str, what: str) -> str:
+    """Return the name of the field that says `what` (a key of `COMPANIONS`) of `field`.
+
+    Raises:
+        KeyError: nothing of that name is agreed upon.
+    """
+    if what not in COMPANIONS:
+        raise KeyError(what)
+    return f"{field}_{what}"
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -66,6 +66,7 @@ class Desk:
             m.DescribeDataset: lambda request: self._ask(rooms.reader, request, self._described),
             m.ListRecords: lambda request: self._ask(rooms.reader, request),
             m.FetchThumbnails: lambda request: self._ask(rooms.reader, request),
+            m.OpenRecord: lambda request: self._ask(rooms.reader, request),
             m.EditRecords: lambda request: self._ask(rooms.reader, request, self._edited(request)),
             m.DeleteDataset: self._delete_dataset,
             m.StartImport: self._start_import,

@@ -24,6 +24,7 @@ from engine.workspace import Workspace
 
 __all__ = ["Glance", "Importer", "peek", "plan_import", "run_import"]
 
+# of two that would read equally many files, the first is taken
 _IMPORTERS: tuple[Importer, ...] = (ImageImporter(),)
 
 
@@ -36,7 +37,7 @@ def plan_import(
         DataError: nothing can be read, a path is missing, or the options contradict the data.
     """
     listing = list_sources(paths)
-    importer = _choose(listing, options)
+    importer, kinds = _choose(listing, options)
     name = options.name or suggest_name(paths)
     out = workspace.dataset_file(name)
     named = msgspec.structs.replace(options, name=name)
@@ -44,7 +45,11 @@ def plan_import(
     taken = (f"A dataset {name} exists and would be replaced.",) if out.exists() else ()
     return (
         msgspec.structs.replace(
-            plan, paths=tuple(str(path) for path in paths), importer=importer.name, warnings=(*taken, *plan.warnings)
+            plan,
+            paths=tuple(str(path) for path in paths),
+            importer=importer.name,
+            warnings=(*taken, *plan.warnings),
+            kinds=kinds,
         ),
         previews,
     )
@@ -64,7 +69,7 @@ def run_import(paths: Sequence[str | Path], options: ImportOptions, out: Path, p
         DiskFull: the disk lacks the space, told before or on the way; after some is freed, it goes on.
     """
     listing = list_sources(paths)
-    return _choose(listing, options).read(listing, options, Path(out), progress)
+    return _choose(listing, options)[0].read(listing, options, Path(out), progress)
 
 
 def suggest_name(paths: Sequence[str | Path]) -> str:
@@ -76,18 +81,21 @@ def suggest_name(paths: Sequence[str | Path]) -> str:
     return stem[:60].rstrip(" .") or "data"
 
 
-def _choose(listing: Listing, options: ImportOptions) -> Importer:
+def _choose(listing: Listing, options: ImportOptions) -> tuple[Importer, tuple[str, ...]]:
+    """Return the importer that reads the most, or the one of the kind asked for; and all kinds that could be read."""
     counts = {importer: importer.recognise(listing) for importer in _IMPORTERS}
+    able = sorted((each for each in _IMPORTERS if counts[each]), key=lambda each: -counts[each])
+    kinds = tuple(dict.fromkeys(importer.kind for importer in able))
     if options.kind:
-        named = [importer for importer in _IMPORTERS if importer.kind == options.kind]
+        named = [importer for importer in able if options.kind in {importer.kind, importer.name}]
+        named = named or [importer for importer in _IMPORTERS if options.kind in {importer.kind, importer.name}]
         if not named:
             known = ", ".join(sorted({importer.kind for importer in _IMPORTERS}))
             raise DataError(f"Nothing imports {options.kind!r} data.", f"There are: {known}.")
-        return named[0]
-    best = max(counts, key=lambda importer: counts[importer])
-    if counts[best] == 0:
+        return named[0], kinds
+    if not able:
         raise DataError(
             f"None of the {len(listing.entries)} files can be imported.",
-            "JPEG, PNG, TIFF, WebP, BMP and GIF images can be, also inside zip and tar archives.",
+            "resources/help/data.md lists what can be, kind by kind; images can be in JPEG, PNG, TIFF, WebP, BMP, GIF.",
         )
-    return best
+    return able[0], kinds

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from engine.data.importers.decoding import DecodeRequest, Outcome, Task
+from engine.data.importers.decoding import DecodeRequest, Outcome, Task, decode_task
 from engine.data.importers.image_plan import plan_images
 from engine.data.importers.image_survey import ImageSurvey, is_image, survey_images
 from engine.data.importers.importer import Progress
@@ -100,7 +100,7 @@ def _read_all(
     total = float(len(survey.entries))
     request = survey.request(options)
     codes = {name: code for code, name in enumerate(survey.classes)}
-    with DecodingPool(request) as pool, ArchiveReader() as reader:
+    with DecodingPool(request, decode=decode_task, failed=Outcome) as pool, ArchiveReader() as reader:
         for outcomes in pool.decode(_chunks(survey.entries, first, reader)):
             good: list[Outcome] = []
             for outcome in outcomes:

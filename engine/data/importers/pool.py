@@ -16,14 +16,28 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
-from engine.data.importers.decoding import DecodeRequest, Outcome, Task, decode_task
 from engine.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-Decode = Callable[[Task, DecodeRequest], Outcome]
+
+class AnyTask(Protocol):
+    """A file, or some that belong together."""
+
+    @property
+    def number(self) -> int:
+        """Place in the listing."""
+
+    @property
+    def size(self) -> int:
+        """Bytes to read."""
+
+
+T = TypeVar("T", bound=AnyTask)
+R = TypeVar("R")
+O = TypeVar("O")  # noqa: E741
 
 SECONDS_A_FILE = 60.0
 SLOWEST_BYTES_PER_S = 2 * 1024**2  # large files on slow disks get more time
@@ -33,11 +47,11 @@ _JOIN_S = 5.0
 
 
 @dataclass(slots=True)
-class _Chunk:
+class _Chunk(Generic[T, O]):
     """Files under way together, and what became of them so far."""
 
-    tasks: list[Task]
-    outcomes: list[Outcome] = field(default_factory=list)
+    tasks: list[T]
+    outcomes: list[O] = field(default_factory=list)
     crashed: int = -1  # number of the file that a worker died over; it gets one more try
 
     @property
@@ -45,24 +59,24 @@ class _Chunk:
         return len(self.outcomes) == len(self.tasks)
 
     @property
-    def current(self) -> Task:
+    def current(self) -> T:
         return self.tasks[len(self.outcomes)]
 
 
-class _Worker:
+class _Worker(Generic[T, R, O]):
     """One process and the pipe to it."""
 
-    def __init__(self, request: DecodeRequest, decode: Decode) -> None:
+    def __init__(self, request: R, decode: Callable[[T, R], O]) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(theirs, request, decode), daemon=True)
         self.process.start()
         theirs.close()
         self.started = False
-        self.chunk: _Chunk | None = None
+        self.chunk: _Chunk[T, O] | None = None
         self.heard = time.monotonic()
 
-    def give(self, chunk: _Chunk) -> None:
+    def give(self, chunk: _Chunk[T, O]) -> None:
         """Hand over what is left of a chunk; a worker that just died is found out when it is listened to."""
         self.chunk = chunk
         self.heard = time.monotonic()
@@ -87,7 +101,7 @@ class _Worker:
         self.pipe.close()
 
 
-class DecodingPool:
+class DecodingPool(Generic[T, R, O]):
     """Decodes files in processes of its own; a context manager.
 
     Args:
@@ -95,22 +109,28 @@ class DecodingPool:
         processes: how many; 0 = one for each core.
         limit_s: time for one file, plus a second for every 2 MB of it; then it is given up.
         decode: what a process does with a file; importable by name.
+        failed: (number, reason) → what became of a file that a process died over, or took too long for.
+        what: is decoded, for messages.
     """
 
     def __init__(
         self,
-        request: DecodeRequest,
+        request: R,
         processes: int = 0,
         *,
+        decode: Callable[[T, R], O],
+        failed: Callable[[int, str], O],
         limit_s: float = SECONDS_A_FILE,
-        decode: Decode = decode_task,
+        what: str = "images",
     ) -> None:
         self._request = request
         self._decode = decode
+        self._failed = failed
+        self._what = what
         self._processes = processes or os.cpu_count() or 1
         self._limit_s = limit_s
-        self._workers: list[_Worker] = []
-        self._waiting: deque[_Chunk] = deque()
+        self._workers: list[_Worker[T, R, O]] = []
+        self._waiting: deque[_Chunk[T, O]] = deque()
         self._failed_starts = 0
 
     def __enter__(self) -> Self:
@@ -125,13 +145,13 @@ class DecodingPool:
         while self._workers:
             self._workers.pop().end()
 
-    def decode(self, chunks: Iterable[list[Task]]) -> Iterator[list[Outcome]]:
+    def decode(self, chunks: Iterable[list[T]]) -> Iterator[list[O]]:
         """Yield the outcomes of each chunk, in order; at most two chunks a process are under way.
 
         Raises:
             DataError: no process can be started.
         """
-        under_way: deque[_Chunk] = deque()
+        under_way: deque[_Chunk[T, O]] = deque()
         source = iter(chunks)
         exhausted = False
         while True:
@@ -171,9 +191,9 @@ class DecodingPool:
             for worker in [each for each in self._workers if each.overdue(self._limit_s) >= 0]:
                 self._give_up(worker)
 
-    def _hear(self, worker: _Worker) -> None:
+    def _hear(self, worker: _Worker[T, R, O]) -> None:
         try:
-            outcome: Outcome | None = worker.pipe.recv()
+            outcome: O | None = worker.pipe.recv()
         except (EOFError, OSError):
             self._bury(worker)
             return
@@ -183,7 +203,7 @@ class DecodingPool:
         if outcome is not None and worker.chunk is not None:
             self._note(worker, outcome)
 
-    def _note(self, worker: _Worker, outcome: Outcome) -> None:
+    def _note(self, worker: _Worker[T, R, O], outcome: O) -> None:
         chunk = worker.chunk
         if chunk is None:
             return
@@ -191,27 +211,27 @@ class DecodingPool:
         if chunk.done:
             worker.chunk = None
 
-    def _give_up(self, worker: _Worker) -> None:
+    def _give_up(self, worker: _Worker[T, R, O]) -> None:
         """End a worker that has been at one file for too long."""
         if worker.started and worker.chunk is not None:
             task = worker.chunk.current
             limit = self._limit_s + task.size / SLOWEST_BYTES_PER_S
             logger.warning("file %d took the decoder longer than %.0f s", task.number, limit)
-            self._note(worker, Outcome(task.number, f"the decoder took longer than {limit:.0f} s over this file"))
+            self._note(worker, self._failed(task.number, f"the decoder took longer than {limit:.0f} s over this file"))
         self._replace(worker)
 
-    def _bury(self, worker: _Worker) -> None:
+    def _bury(self, worker: _Worker[T, R, O]) -> None:
         """Find out which file a dead worker was at: it is tried once more, since the cause may lie elsewhere."""
         if worker.started and worker.chunk is not None:
             task = worker.chunk.current
             if worker.chunk.crashed == task.number:
-                self._note(worker, Outcome(task.number, "the decoder crashed on this file"))
+                self._note(worker, self._failed(task.number, "the decoder crashed on this file"))
             else:
                 logger.warning("the decoder crashed on file %d; it is tried once more", task.number)
                 worker.chunk.crashed = task.number
         self._replace(worker)
 
-    def _replace(self, worker: _Worker) -> None:
+    def _replace(self, worker: _Worker[T, R, O]) -> None:
         self._workers.remove(worker)
         worker.end()
         self._failed_starts += not worker.started
@@ -219,12 +239,12 @@ class DecodingPool:
             self._waiting.appendleft(worker.chunk)
         if self._failed_starts >= _MOST_FAILED_STARTS:
             raise DataError(
-                "The processes that decode images cannot be started.",
+                f"The processes that decode {self._what} cannot be started.",
                 f"The last one ended with the code {worker.process.exitcode}; see the log of the import.",
             )
 
 
-def _serve(pipe: Connection, request: DecodeRequest, decode: Decode) -> None:
+def _serve(pipe: Connection, request: Any, decode: Callable[[Any, Any], Any]) -> None:
     """Decode what comes through the pipe, until it closes or the parent dies."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:

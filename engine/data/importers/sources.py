@@ -55,6 +55,25 @@ class Listing:
     skipped: list[Skipped] = field(default_factory=list)
     junk: int = 0
     complete: bool = True
+    _heads: dict[str, bytes] = field(default_factory=dict)
+
+    def head(self, entry: Entry) -> bytes:
+        """Return the first 4096 bytes of a file; b"" of a member of an archive, and of what cannot be read.
+
+        They are remembered, since every importer looks at them.
+        """
+        if entry.member:
+            return b""
+        known = self._heads.get(entry.name)
+        if known is None:
+            try:
+                with entry.path.open("rb") as file:
+                    known = file.read(4096)
+            except OSError:
+                known = b""  # the reader names it
+            if len(self._heads) < 20_000:
+                self._heads[entry.name] = known
+        return known
 
 
 def is_archive(path: Path) -> bool:

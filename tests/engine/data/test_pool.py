@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from engine.data.importers.decoding import DecodeRequest, Outcome, Task, decode_task
-from engine.data.importers.pool import Decode, DecodingPool
+from engine.data.importers.pool import DecodingPool
 from engine.errors import DataError
 from tests.engine.data.making import encoded
 
@@ -51,9 +51,9 @@ def chunks(count: int = 12) -> Iterator[list[Task]]:
         yield [Task(number, encoded(number)) for number in range(first, first + 3)]
 
 
-def reasons(decode: Decode, limit_s: float = 60.0) -> dict[int, str]:
+def reasons(decode: Callable[[Task, DecodeRequest], Outcome], limit_s: float = 60.0) -> dict[int, str]:
     """Decode twelve files; return number → reason of those left out, after a look at the order."""
-    with DecodingPool(REQUEST, 2, limit_s=limit_s, decode=decode) as pool:
+    with DecodingPool(REQUEST, 2, limit_s=limit_s, decode=decode, failed=Outcome) as pool:
         found = [outcome for outcomes in pool.decode(chunks()) for outcome in outcomes]
     assert [outcome.number for outcome in found] == list(range(12))
     assert all((outcome.pixels is None) == bool(outcome.reason) for outcome in found)
@@ -70,16 +70,19 @@ def test_that_a_hanging_decoder_costs_only_the_file_it_hangs_on() -> None:
 
 def test_that_a_process_killed_for_another_reason_costs_no_file(tmp_path: Path) -> None:
     tasks = [Task(number, str(tmp_path / str(number))) for number in range(3)]
-    with DecodingPool(REQUEST, 1, decode=crash_once) as pool:
+    with DecodingPool(REQUEST, 1, decode=crash_once, failed=Outcome) as pool:
         assert [outcome.reason for outcomes in pool.decode([tasks]) for outcome in outcomes] == [""] * 3
 
 
 def test_that_processes_which_cannot_start_end_the_import_instead_of_blaming_files() -> None:
-    with DecodingPool(REQUEST, 1, decode=_unimportable()) as pool, pytest.raises(DataError, match="cannot be started"):
+    with (
+        DecodingPool(REQUEST, 1, decode=_unimportable(), failed=Outcome) as pool,
+        pytest.raises(DataError, match="cannot be started"),
+    ):
         list(pool.decode(chunks()))
 
 
-def _unimportable() -> Decode:
+def _unimportable() -> Callable[[Task, DecodeRequest], Outcome]:
     """Return a function that this process finds by its name and no other process does."""
 
     def local(task: Task, request: DecodeRequest) -> Outcome:
@@ -91,7 +94,7 @@ def _unimportable() -> Decode:
 
 
 def test_that_leaving_early_ends_every_process() -> None:
-    with DecodingPool(REQUEST, 2, decode=hang_on_five) as pool:
+    with DecodingPool(REQUEST, 2, decode=hang_on_five, failed=Outcome) as pool:
         next(pool.decode(chunks()))
         processes = multiprocessing.active_children()
     assert len(processes) == 2
@@ -99,10 +102,10 @@ def test_that_leaving_early_ends_every_process() -> None:
 
 
 _PARENT = """
-from tests.engine.data.test_pool import REQUEST, DecodingPool, chunks, hang_on_five
+from tests.engine.data.test_pool import REQUEST, DecodingPool, Outcome, chunks, hang_on_five
 
 if __name__ == "__main__":
-    with DecodingPool(REQUEST, 2, decode=hang_on_five) as pool:
+    with DecodingPool(REQUEST, 2, decode=hang_on_five, failed=Outcome) as pool:
         decoded = pool.decode(chunks())
         next(decoded)
         print("up", flush=True)
