@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
-Group = Literal["Views", "Network", "Target", "Losses"]
+Group = Literal["Import", "Views", "Network", "Target", "Losses"]
 
 
 def setting(

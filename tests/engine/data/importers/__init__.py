@@ -1,0 +1,1 @@
+"""Tests of datasets: store, loader, importers, samples, library."""
