@@ -313,8 +313,30 @@ def _checked(given: Values, fields: Sequence[FieldSpec]) -> dict[str, Any] | str
             return f"{spec.name} holds NaN or infinite values"
         if 0 in array.shape and not spec.is_annotation:
             return f"{spec.name} is empty"
-        values[spec.name] = np.ascontiguousarray(array.astype(spec.dtype, copy=False))
+        misfit = _misfit(array, np.dtype(spec.dtype))
+        if misfit:
+            return f"{spec.name} holds {misfit}"
+        values[spec.name] = np.asarray(array, dtype=spec.dtype, order="C")
     return values
+
+
+def _misfit(array: Array, wanted: np.dtype[Any]) -> str:
+    """Return why values of `array` would be lost in the stored type, or ""."""
+    if array.dtype == wanted:
+        return ""
+    if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and wanted.kind in "biu"):
+        return f"{array.dtype} values, not {wanted}"
+    if wanted.kind in "iu" and array.size:
+        low, high, limits = int(array.min()), int(array.max()), np.iinfo(wanted)
+        if high > limits.max:
+            return f"values up to {high}, more than {wanted} can"
+        if low < limits.min:
+            return f"values down to {low}, less than {wanted} can"
+    if wanted.kind == "f" and wanted.itemsize < array.dtype.itemsize and array.size:
+        finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+        if finite.size and max(float(finite.max()), -float(finite.min())) > np.finfo(wanted).max:
+            return f"values larger than {wanted} can"
+    return ""
 
 
 def _digest(values: Mapping[str, Any], fields: Sequence[FieldSpec]) -> bytes:
@@ -500,9 +522,22 @@ class _Importing:
         else:
             units = [row.tobytes() for row in np.asarray(writer.written("digest"))]
         given = np.asarray(writer.written("split"))
+        given, strata = _as_groups(units, given, strata)
         shares = {"val_share": self._options.val_share, "test_share": self._options.test_share}
         writer.replace("split", assign_splits(given, units, strata, **shares))
         return schema
+
+
+def _as_groups(units: Sequence[bytes], given: Array, strata: Array) -> tuple[Array, Array]:
+    """Return splits and strata (N,) int64 with which no group is divided unless its files say so themselves.
+
+    Undecided records follow a member whose split is given; all of a group count to the stratum of its first record.
+    """
+    _, first, group = np.unique(np.array(units, dtype=object), return_index=True, return_inverse=True)
+    settled = np.full(len(first), UNDECIDED, np.int64)
+    known = np.flatnonzero(given != UNDECIDED)[::-1]
+    settled[group[known]] = given[known]
+    return np.where(given == UNDECIDED, settled[group], given), np.asarray(strata)[first][group]
 
 
 def _natural(name: str) -> tuple[float, str]:
