@@ -6,12 +6,12 @@ Must not live here: downloads, torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from engine.data.samples.digits import DIGITS
-from engine.data.samples.sample import Sample
+from engine.data.samples.sample import Columns, Sample
 from engine.data.samples.shapescenes import SHAPESCENES
 from engine.data.samples.shapetex import SHAPETEX
 from engine.data.samples.textures import TEXTURES
@@ -51,15 +51,24 @@ def make_sample(name: str, out: Path, progress: Progress | None = None) -> Datas
     total = float(sample.info.records)
     if progress is not None:
         progress(0.0, total, "records", name)
-    columns = sample.make()
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with DatasetWriter(out, sample.schema, name=out.stem, provenance=provenance) as writer:
-        for first in range(writer.records, sample.info.records, _PIECE):
-            writer.extend({field: values[first : first + _PIECE] for field, values in columns.items()})
+        for piece in _pieces(sample, writer.records):
+            writer.extend(piece)
             if progress is not None:
                 progress(float(writer.records), total, "records", name)
         return writer.finish()
+
+
+def _pieces(sample: Sample, done: int) -> Iterator[Columns]:
+    """Yield the sample's columns piece by piece, without its first `done` records, which are written already."""
+    made = sample.make()
+    for columns in (made,) if isinstance(made, Mapping) else made:
+        count = len(next(iter(columns.values())))
+        for first in range(min(done, count), count, _PIECE):
+            yield {field: values[first : first + _PIECE] for field, values in columns.items()}
+        done = max(0, done - count)
 
 
 def _own_version() -> str:

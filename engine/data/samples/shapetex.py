@@ -9,6 +9,18 @@ from __future__ import annotations
 import numpy as np
 
 from engine.data.samples.sample import Columns, Sample, annotation_fields
+from engine.data.samples.silhouettes import (
+    corner,
+    crescent,
+    cross,
+    disk,
+    hexagon,
+    ring,
+    square,
+    star,
+    tee,
+    triangle,
+)
 from engine.protocol.inspections import Array
 from engine.protocol.messages import SampleInfo
 from engine.protocol.schema import FieldKind, FieldSpec, Schema
@@ -95,54 +107,7 @@ def _object_mask(label: Array, dx: Array, dy: Array, radius: Array, angle: Array
     return mask
 
 
-def _disk(u: Array, v: Array) -> Array:
-    return u * u + v * v <= 0.8
-
-
-def _square(u: Array, v: Array) -> Array:
-    return np.maximum(np.abs(u), np.abs(v)) <= 0.75
-
-
-def _triangle(u: Array, v: Array) -> Array:
-    return (v <= 0.7) & (v >= 2 * np.abs(u) - 0.9)
-
-
-def _star(u: Array, v: Array) -> Array:
-    """Five points; the radius falls linearly with the angle from a point."""
-    turn = np.arctan2(u, -v) / (2 * np.pi / 5)
-    away = np.abs(turn - np.round(turn)) * 2  # 0 at a point, 1 between two
-    return np.sqrt(u * u + v * v) <= np.round(1.0 - 0.6 * away, 9)
-
-
-def _ring(u: Array, v: Array) -> Array:
-    square = u * u + v * v
-    return (square <= 0.8) & (square >= 0.25)
-
-
-def _cross(u: Array, v: Array) -> Array:
-    a, b = np.abs(u), np.abs(v)
-    return (np.minimum(a, b) <= 0.25) & (np.maximum(a, b) <= 0.9)
-
-
-def _corner(u: Array, v: Array) -> Array:
-    upright = (np.abs(u + 0.45) <= 0.25) & (np.abs(v) <= 0.85)
-    return upright | ((np.abs(v - 0.6) <= 0.25) & (u >= -0.7) & (u <= 0.7))
-
-
-def _tee(u: Array, v: Array) -> Array:
-    return ((np.abs(v + 0.6) <= 0.25) & (np.abs(u) <= 0.8)) | ((np.abs(u) <= 0.25) & (v >= -0.6) & (v <= 0.85))
-
-
-def _crescent(u: Array, v: Array) -> Array:
-    return (u * u + v * v <= 0.8) & ((u - 0.45) * (u - 0.45) + v * v > 0.5)
-
-
-def _hexagon(u: Array, v: Array) -> Array:
-    a, b = np.abs(u), np.abs(v)
-    return (b <= 0.75) & (0.8660254 * a + 0.5 * b <= 0.75)
-
-
-_SHAPES = (_disk, _square, _triangle, _star, _ring, _cross, _corner, _tee, _crescent, _hexagon)
+_SHAPES = (disk, square, triangle, star, ring, cross, corner, tee, crescent, hexagon)
 
 
 def make_shapetex() -> Columns:

@@ -7,14 +7,12 @@ in both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from engine.data.samples.photographs import SKIMAGE, SKLEARN, Folder, open_photograph
 from engine.data.samples.sample import Columns, Sample, annotation_fields
-from engine.errors import DataError
 from engine.protocol.inspections import Array
 from engine.protocol.messages import SampleInfo
 from engine.protocol.schema import FieldKind, FieldSpec, Schema
@@ -23,7 +21,6 @@ SIDE = 64
 GAP_PX = 16
 TRAIN_CROPS, VAL_CROPS = 320, 80
 _SEED = 64_064
-_SKIMAGE, _SKLEARN = ("skimage", "data"), ("sklearn", "datasets/images")
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in px
 
@@ -33,7 +30,7 @@ class Source:
     """One photograph: the parts that training and validation crops come from, and how large crops are there."""
 
     label: str
-    package: tuple[str, str]
+    package: Folder
     file: str
     train: Box
     val: Box
@@ -41,16 +38,16 @@ class Source:
 
 
 SOURCES: tuple[Source, ...] = (
-    Source("brick", _SKIMAGE, "brick.png", (0, 0, 352, 512), (368, 0, 512, 512), (64, 112)),
-    Source("cat", _SKIMAGE, "chelsea.png", (0, 0, 451, 188), (0, 204, 451, 300), (64, 92)),
-    Source("coffee", _SKIMAGE, "coffee.png", (0, 0, 392, 400), (408, 0, 600, 400), (64, 112)),
-    Source("flower", _SKLEARN, "flower.jpg", (80, 0, 600, 270), (80, 286, 600, 427), (64, 112)),
-    Source("grass", _SKIMAGE, "grass.png", (0, 0, 352, 512), (368, 0, 512, 512), (64, 112)),
-    Source("gravel", _SKIMAGE, "gravel.png", (0, 0, 352, 512), (368, 0, 512, 512), (64, 112)),
-    Source("moon", _SKIMAGE, "moon.png", (0, 0, 512, 352), (0, 368, 512, 512), (64, 112)),
-    Source("retina", _SKIMAGE, "retina.jpg", (230, 230, 860, 1180), (876, 230, 1180, 1180), (128, 224)),
-    Source("stars", _SKIMAGE, "hubble_deep_field.jpg", (0, 0, 690, 872), (706, 0, 1000, 872), (96, 160)),
-    Source("tissue", _SKIMAGE, "ihc.png", (0, 0, 352, 512), (368, 0, 512, 512), (64, 112)),
+    Source("brick", SKIMAGE, "brick.png", (0, 0, 352, 512), (368, 0, 512, 512), (64, 112)),
+    Source("cat", SKIMAGE, "chelsea.png", (0, 0, 451, 188), (0, 204, 451, 300), (64, 92)),
+    Source("coffee", SKIMAGE, "coffee.png", (0, 0, 392, 400), (408, 0, 600, 400), (64, 112)),
+    Source("flower", SKLEARN, "flower.jpg", (80, 0, 600, 270), (80, 286, 600, 427), (64, 112)),
+    Source("grass", SKIMAGE, "grass.png", (0, 0, 352, 512), (368, 0, 512, 512), (64, 112)),
+    Source("gravel", SKIMAGE, "gravel.png", (0, 0, 352, 512), (368, 0, 512, 512), (64, 112)),
+    Source("moon", SKIMAGE, "moon.png", (0, 0, 512, 352), (0, 368, 512, 512), (64, 112)),
+    Source("retina", SKIMAGE, "retina.jpg", (230, 230, 860, 1180), (876, 230, 1180, 1180), (128, 224)),
+    Source("stars", SKIMAGE, "hubble_deep_field.jpg", (0, 0, 690, 872), (706, 0, 1000, 872), (96, 160)),
+    Source("tissue", SKIMAGE, "ihc.png", (0, 0, 352, 512), (368, 0, 512, 512), (64, 112)),
 )
 
 
@@ -65,7 +62,7 @@ def make_textures() -> Columns:
     splits: list[int] = []
     names: list[str] = []
     for number, source in enumerate(SOURCES):
-        photograph = _photograph(source)
+        photograph = open_photograph(source.package, source.file)
         random = np.random.Generator(np.random.PCG64([_SEED, number]))
         for split, box, count in ((0, source.train, TRAIN_CROPS), (1, source.val, VAL_CROPS)):
             for left, top, side in draw_crops(random, box, source.crop_px, count).tolist():
@@ -90,18 +87,6 @@ def draw_crops(random: np.random.Generator, box: Box, crop_px: tuple[int, int], 
     left = box[0] + np.floor(random.random(count) * (box[2] - box[0] - side + 1)).astype(np.int64)
     top = box[1] + np.floor(random.random(count) * (box[3] - box[1] - side + 1)).astype(np.int64)
     return np.stack([left, top, side], axis=1)
-
-
-def _photograph(source: Source) -> Image.Image:
-    package, folder = source.package
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise DataError(f"The package {package} is not installed.", "Run `make setup` again.")
-    path = Path(spec.origin).parent / folder / source.file
-    if not path.is_file():
-        raise DataError(f"{path} is missing from the installed {package}.", "Run `make setup` again.")
-    with Image.open(path) as image:
-        return image.convert("RGB")
 
 
 TEXTURES = Sample(
