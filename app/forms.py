@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.setting_row import LABEL_PX, SettingRow, UnbuiltRow
@@ -57,6 +57,11 @@ class _Group(QWidget):
         row = self._make(self._waiting[False].pop(0))
         self._column.insertWidget(self._column.indexOf(self._folded), row)
         return bool(self._waiting[False])
+
+    @property
+    def is_built(self) -> bool:
+        """Whether all rows in sight are there."""
+        return not self._waiting[False]
 
     def build(self, name: str) -> None:
         """Build the rows up to a setting's."""
@@ -148,7 +153,8 @@ class SettingsForm(QScrollArea):
         column.addStretch(1)
         self.setWidget(inside)
         self.set_preset(preset or {})
-        self._build_some()
+        if self.isVisible():
+            self._build_some()
 
     # ── building, a little in every turn of the event loop ───────────────────────────────────────
 
@@ -169,7 +175,13 @@ class SettingsForm(QScrollArea):
     @property
     def is_built(self) -> bool:
         """Whether all rows that are in sight are built."""
-        return not self._builder.isActive()
+        return all(group.is_built for group in self._groups)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Build rows once somebody looks."""
+        super().showEvent(event)
+        if not self.is_built:
+            self._builder.start()
 
     def finish(self) -> None:
         """Build all rows that are in sight."""
@@ -185,6 +197,9 @@ class SettingsForm(QScrollArea):
                 if time.monotonic() - began > SLICE_S:
                     self._builder.start()
                     return
+            if time.monotonic() - began > SLICE_S and not self.is_built:
+                self._builder.start()
+                return
         self._builder.stop()
 
     def _make_row(self, field: FormField) -> SettingRow:

@@ -149,7 +149,7 @@ class SettingsView(QWidget):
         model.method_changed.connect(self.refresh_method)
         model.contents_changed.connect(self.refresh_state)
         model.checked.connect(self._show_check)
-        self.theme.changed.connect(self._forget_forms)
+        self.theme.changed.connect(self._renew_forms)
         self.presets.chosen.connect(model.choose_preset)
         self.reset_button.clicked.connect(self.reset)
         self.seed.valueChanged.connect(lambda _value: self._take())
@@ -231,8 +231,20 @@ class SettingsView(QWidget):
         self.form_stack.setCurrentWidget(self.form)
         self._forget_forms(FORMS_KEPT)
 
-    def _forget_forms(self, kept: int = 1) -> None:
-        """Let go of the forms shown longest ago; after a change of the theme making one is faster than dressing it."""
+    def _renew_forms(self) -> None:
+        """After a change of the theme: rows made anew in slices hold the window up less than dressing them at once."""
+        info = self.model.info
+        if info is None or info.id not in self._forms:
+            return
+        values = self.form.values()
+        self._forget_forms(0)
+        self._open_form(info.id, self.model.form_fields())
+        with QSignalBlocker(self.form):
+            self.form.set_preset(self.model.preset_values())
+            self.form.set_values(values)
+
+    def _forget_forms(self, kept: int) -> None:
+        """Let go of the forms shown longest ago."""
         while len(self._forms) > kept:
             old = self._forms.pop(next(iter(self._forms)))[1]
             self.form_stack.removeWidget(old)

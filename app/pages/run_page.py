@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from app.viewers.base import Viewer
 from app.viewers.step_time import newest_times
 from app.widgets.numbers import count
 from app.widgets.panel import Page, Panel
+from app.workspace_model import RunHistoryModel
 from engine.protocol.messages import RunSummary, ViewInfo
 
 REFRESH_MS = 300
@@ -42,10 +44,11 @@ class RunPage(Page):
         self.watch = LiveWatch(context.client, self)
         self.pictures = RunPictures(context, model, self.watch, self.docks, self)
         self._ask: QMessageBox | None = None
+        self._to_refresh: list[Callable[[RunSummary, RunHistoryModel], None]] = []
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REFRESH_MS)
-        self._timer.timeout.connect(self.refresh)
+        self._timer.timeout.connect(self.refresh_in_turns)
         self._connect_bar()
         self._connect_workspace()
         self.docks.open_log.clicked.connect(self.open_log)
@@ -139,15 +142,45 @@ class RunPage(Page):
 
     def refresh(self) -> None:
         """Bring what has arrived into the panels that can be seen."""
+        self._to_refresh = list(self._parts)
+        while self._to_refresh:
+            self._refresh_next()
+
+    def refresh_in_turns(self) -> None:
+        """Do the same, one panel in each turn of the event loop."""
+        if not self._to_refresh:
+            QTimer.singleShot(0, self, self._take_turn)
+        self._to_refresh = list(self._parts)
+
+    def _take_turn(self) -> None:
+        self._refresh_next()
+        if self._to_refresh:
+            QTimer.singleShot(0, self, self._take_turn)
+
+    def _refresh_next(self) -> None:
+        part = self._to_refresh.pop(0) if self._to_refresh else None
         summary = self.summary
-        if summary is None or not self.isVisible():
+        if part is None or summary is None or not self.isVisible():
+            self._to_refresh = []
             return
-        history = self.context.workspace.history(self.run)
+        part(summary, self.context.workspace.history(self.run))
+
+    @property
+    def _parts(self) -> tuple[Callable[[RunSummary, RunHistoryModel], None], ...]:
+        return self._refresh_loss, self._refresh_quality, self._refresh_times, self._refresh_events
+
+    def _refresh_loss(self, summary: RunSummary, history: RunHistoryModel) -> None:
         if self.docks.panels["loss"].isVisible():
             self.docks.loss.show_history(history, batch=batch_size(summary), saved_step=summary.saved_step)
+
+    def _refresh_quality(self, _summary: RunSummary, history: RunHistoryModel) -> None:
         self.docks.quality.show_history(history)
+
+    def _refresh_times(self, summary: RunSummary, history: RunHistoryModel) -> None:
         words = f"step of {count(batch_size(summary))} {record_word(summary, self.context.workspace.methods)}"
         self.docks.time.show_times(newest_times(history.metrics), step_seconds(summary), words)
+
+    def _refresh_events(self, _summary: RunSummary, history: RunHistoryModel) -> None:
         self.docks.events.show_events(history.events)
 
     def _jobs_changed(self) -> None:
@@ -161,7 +194,7 @@ class RunPage(Page):
         QTimer.singleShot(0, self, self.docks.settle)
         summary = self.summary
         self.watch.set_active(summary is not None and summary.state in ACTIVE)
-        self.refresh()
+        self.refresh_in_turns()
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Watch nothing while out of sight."""

@@ -118,6 +118,7 @@ class CurvePlot(QWidget):
         self._bands: dict[str, _Band] = {}
         self._entries: dict[str, _Entry] = {}
         self._mark_items: list[Any] = []
+        self._drawn_marks: object = None
         self._cursor = pg.InfiniteLine(angle=90)
         self._cursor.hide()
         self._legend = QHBoxLayout()
@@ -212,6 +213,11 @@ class CurvePlot(QWidget):
         return left_out
 
     def _draw_marks(self) -> None:
+        broken = np.unique(np.concatenate([series.invalid for series in self.series] or [np.empty(0)]))
+        drawn = (tuple(self.marks[-MOST_MARKS:]), tuple(broken[-MOST_MARKS:].tolist()), self.theme.hex("warn"))
+        if drawn == self._drawn_marks:
+            return
+        self._drawn_marks = drawn
         for item in self._mark_items:
             self.plot.removeItem(item)
         self._mark_items = []
@@ -219,7 +225,6 @@ class CurvePlot(QWidget):
             item = self._mark_item(mark)
             self.plot.addItem(item, ignoreBounds=True)
             self._mark_items.append(item)
-        broken = np.unique(np.concatenate([series.invalid for series in self.series] or [np.empty(0)]))
         for x in broken[-MOST_MARKS:]:
             item = pg.InfiniteLine(pos=float(x), angle=90, pen=pg.mkPen(self.theme.color("error"), width=2))
             item.setSpan(0.0, 0.04)
