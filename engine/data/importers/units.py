@@ -36,7 +36,8 @@ from engine.protocol.schema import SPLITS, DatasetInfo, FieldKind, FieldSpec, Sc
 
 Values = Mapping[str, Any]
 """One record as a reader gives it: field → array, text or number; (bytes, shape) for a field kept encoded. The keys
-"label", "split", "group" and "name" (texts) may be among them and go before what the unit says."""
+"label", "split", "group" and "name" (texts) may be among them and go before what the unit says. {"name": …,
+"refused": reason} stands for a single record that cannot be read, where others of the unit can."""
 
 Reader = Callable[["Unit", tuple[Path, ...], Any], Iterable[Values]]
 """(unit, its files on disk, settings) → its records. Importable by name; runs in a process of its own; raises
@@ -292,6 +293,8 @@ def _read_task(task: _Task, request: _Request) -> _Outcome:
 
 def _checked(given: Values, fields: Sequence[FieldSpec]) -> dict[str, Any] | str:
     """Return the record with arrays of the stored types, or why it does not fit its fields."""
+    if "refused" in given:
+        return str(given["refused"])
     values: dict[str, Any] = {name: given[name] for name in _ADDED if name in given}
     for spec in fields:
         if spec.name not in given:
