@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, QTimer, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from app.pages.data_delegates import ThumbnailDelegate
@@ -32,6 +33,7 @@ class BrowseView(QWidget):
     """Shows and asks; `DataModel` decides."""
 
     record_chosen = Signal(object)  # RecordRow, or None
+    record_opened = Signal(int)  # place in the list
 
     def __init__(self, model: DataModel, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -108,6 +110,11 @@ class BrowseView(QWidget):
         self.sizes.chosen.connect(self.show_size)
         self.nothing.action_wanted.connect(self.clear_filter)
         grid.visible_changed.connect(self._fetch_visible)
+        grid.doubleClicked.connect(lambda index: self.record_opened.emit(index.row()))
+        for key in ("Return", "Enter"):
+            shortcut = QShortcut(QKeySequence(key), grid)
+            shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
+            shortcut.activated.connect(self.open_current)
         grid.selectionModel().selectionChanged.connect(lambda _new, _old: self.render_selection())
         grid.selectionModel().currentChanged.connect(lambda new, _old: self._choose(new))
         model.records.changed.connect(self.render_records)
@@ -153,6 +160,17 @@ class BrowseView(QWidget):
     def edit(self, what: What, value: str | bool) -> None:  # noqa: FBT001
         """Change label, split or exclusion of every selected record."""
         self.model.records.gather(self._spans(), lambda rows: self.model.edits.apply(rows, what, value))
+
+    def open_current(self) -> None:
+        """Open the current record, as a double click does."""
+        if self.grid.currentIndex().isValid():
+            self.record_opened.emit(self.grid.currentIndex().row())
+
+    def show_place(self, place: int) -> None:
+        """Make the record at a place of the list the current one and bring it into sight."""
+        index = self.model.records.index(place)
+        if index.isValid() and index != self.grid.currentIndex():
+            self.grid.setCurrentIndex(index)
 
     def toggle_excluded(self) -> None:
         """Exclude the selected records, or take them in again when all that are known are excluded."""
@@ -226,7 +244,7 @@ class BrowseView(QWidget):
         count = sum(last - first + 1 for first, last in self._spans())
         row = self._first_selected()
         if count == 0:
-            text = "Click a picture; Shift and Ctrl select more"
+            text = "Click a picture; double-click opens it; Shift and Ctrl select more"
         elif count == 1 and row is not None:
             parts = (f"record {numbers.count(row.index)}", row.label, row.split, "excluded" if row.excluded else "")
             text = "1 selected: " + ", ".join(part for part in parts if part)

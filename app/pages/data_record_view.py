@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRect, QSize
+from PySide6.QtCore import QRect, QSize, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.context import Client
 from app.pages.data_model import DataModel
 from app.pages.data_tiles import TileCache
 from app.theme import Theme
 from app.widgets import numbers
+from app.widgets.buttons import Button
 from app.widgets.facts import FactsModel, FactsTable
 from app.widgets.panel import ElidedLabel, label
 from engine.protocol.messages import RecordRow
@@ -21,6 +22,8 @@ PICTURE_PX = 384
 class RecordView(QWidget):
     """The chosen record of the open dataset."""
 
+    open_wanted = Signal()
+
     def __init__(self, model: DataModel, client: Client, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.model = model
@@ -29,6 +32,7 @@ class RecordView(QWidget):
         self.heading = ElidedLabel("", "h2")
         self.picture = _Picture(theme, self.tiles)
         self.scale = label("", "qualifier")
+        self.open_button = Button(theme, "Open", icon="enlarge", small=True, tip="Open it (Enter, double click)")
         self.facts = FactsModel(("What", "Value"))
         self.table = FactsTable(self.facts, "Facts about the record", stretch=1)
         self.table.horizontalHeader().hide()
@@ -37,9 +41,13 @@ class RecordView(QWidget):
         column.setSpacing(8)
         column.addWidget(self.heading)
         column.addWidget(self.picture)
-        column.addWidget(self.scale)
+        below = QHBoxLayout()
+        below.addWidget(self.scale, 1)
+        below.addWidget(self.open_button)
+        column.addLayout(below)
         column.addWidget(self.table, 1)
         self.tiles.arrived.connect(self._tile_arrived)
+        self.open_button.clicked.connect(self.open_wanted)
         model.records.dataChanged.connect(lambda *_: self._follow_edits())
 
     def show_record(self, row: RecordRow | None) -> None:

@@ -16,6 +16,7 @@ from app.pages.data_header_view import DatasetHeader
 from app.pages.data_list_view import DatasetListView
 from app.pages.data_model import DataModel, failure_sentence
 from app.pages.data_plan_view import PlanView
+from app.pages.data_record_page import RecordPage
 from app.pages.data_record_view import RecordView
 from app.pages.data_welcome_view import WelcomeView
 from app.widgets import numbers
@@ -62,12 +63,14 @@ class DataView(Page):
         self.inspector = Panel(theme, "Import plan")
         self.plan_view = PlanView(self.model.plan, theme)
         self.record_view = RecordView(self.model, context.client, theme)
+        self.record_page = RecordPage(self.model, context.client, theme)
         self.nothing = EmptyState(
             theme, "Add files to see the plan of their import, or choose a record.", icon="import"
         )
         self.inside = QStackedWidget()
         self.close_button = Button(theme, "Close", icon="close", kind="quiet")
         self._dialog: QFileDialog | None = None
+        self._record_is_open = False
         self._arrange()
         self._connect()
         self._add_actions()
@@ -105,6 +108,7 @@ class DataView(Page):
         self.middle = QStackedWidget()
         self.middle.addWidget(self.dataset_page)
         self.middle.addWidget(self.welcome)
+        self.middle.addWidget(self.record_page)
         self.centre.set_body(self.middle)
         for page in (self.nothing, self.plan_view, self.record_view):
             self.inside.addWidget(page)
@@ -129,6 +133,10 @@ class DataView(Page):
         model.edits.applied.connect(lambda text: self.context.notices.post(text, toast=False))
         self.list_view.dataset_chosen.connect(self._open)
         self.browse.record_chosen.connect(self._show_record)
+        self.browse.record_opened.connect(self.open_record)
+        self.record_view.open_wanted.connect(self.browse.open_current)
+        self.record_page.closed.connect(self._close_record)
+        self.record_page.place_changed.connect(self.browse.show_place)
         self.plan_view.dataset_wanted.connect(self._open_imported)
         self.welcome.files_wanted.connect(self.add_files)
         self.welcome.folder_wanted.connect(self.add_folder)
@@ -186,6 +194,8 @@ class DataView(Page):
 
     def open_paths(self, paths: Sequence[str]) -> None:
         """Recognise files and folders and show the plan of their import."""
+        if self._record_is_open:
+            self.record_page.leave()
         self.model.plan.open_paths(tuple(str(path) for path in paths))
         self.placement.show_inspector()
 
@@ -228,6 +238,25 @@ class DataView(Page):
             self.browse.select_none()
         self.placement.show_centre()
 
+    def open_record(self, place: int) -> None:
+        """Show the record at a place of the list, large, in the place of dataset and inspector."""
+        widths = [self.list_panel.width(), self.width() - self.list_panel.width()]
+        self._record_is_open = True
+        self.record_page.open(place)
+        self.inspector.hide()
+        self.resizeDocks((self.list_panel, self.centre), widths, Qt.Orientation.Horizontal)
+        self.refresh()
+
+    def _close_record(self) -> None:
+        widths = [self.list_panel.width(), self.centre.width() - INSPECTOR_PX, INSPECTOR_PX]
+        self._record_is_open = False
+        self.placement.show_inspector()
+        if not self.placement.is_tab:
+            self.resizeDocks((self.list_panel, self.centre, self.inspector), widths, Qt.Orientation.Horizontal)
+        self.placement.show_centre()
+        self.refresh()
+        self.browse.grid.setFocus()
+
     def _show_record(self, row: RecordRow | None) -> None:
         self.record_view.show_record(row)
         self._render_inspector()
@@ -253,7 +282,10 @@ class DataView(Page):
         self.count_chip.show_fact(numbers.plural(len(datasets), "dataset") if datasets else "")
         self.size_text.setText(f"{numbers.size(model.size_bytes)} in this workspace" if datasets else "")
         empty = info is None
-        self.middle.setCurrentWidget(self.welcome if empty else self.dataset_page)
+        if self._record_is_open and (info is None or info.name != self.record_page.model.dataset):
+            self.record_page.leave()
+        page = self.record_page if self._record_is_open else self.dataset_page
+        self.middle.setCurrentWidget(self.welcome if empty else page)
         self.welcome.refresh()
         self.centre.set_title("Start here" if info is None else info.name)
         self.verify_button.setVisible(not empty)
