@@ -11,7 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from engine.data.samples.digits import DIGITS
+from engine.data.samples.hearts import HEARTS
+from engine.data.samples.phantoms import PHANTOMS
 from engine.data.samples.sample import Columns, Sample
+from engine.data.samples.scenes import SCENES
 from engine.data.samples.shapescenes import SHAPESCENES
 from engine.data.samples.shapetex import SHAPETEX
 from engine.data.samples.textures import TEXTURES
@@ -20,7 +23,7 @@ from engine.errors import DataError
 from engine.protocol.messages import SampleInfo
 from engine.protocol.schema import DatasetInfo
 
-_SAMPLES: tuple[Sample, ...] = (TEXTURES, SHAPESCENES, SHAPETEX, DIGITS)
+_SAMPLES: tuple[Sample, ...] = (TEXTURES, SHAPESCENES, SHAPETEX, DIGITS, SCENES, PHANTOMS, HEARTS)
 _PIECE = 1000
 
 Progress = Callable[[float, float, str, str], None]
