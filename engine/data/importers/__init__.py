@@ -15,6 +15,7 @@ import msgspec
 from engine.data.importers.images import ImageImporter
 from engine.data.importers.importer import Importer, Progress
 from engine.data.importers.peeking import Glance, peek
+from engine.data.importers.points import POINTS
 from engine.data.importers.sources import Listing, list_sources
 from engine.errors import DataError
 from engine.protocol.inspections import Array
@@ -25,7 +26,7 @@ from engine.workspace import Workspace
 __all__ = ["Glance", "Importer", "peek", "plan_import", "run_import"]
 
 # of two that would read equally many files, the first is taken
-_IMPORTERS: tuple[Importer, ...] = (ImageImporter(),)
+_IMPORTERS: tuple[Importer, ...] = (ImageImporter(), POINTS)
 
 
 def plan_import(
