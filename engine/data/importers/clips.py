@@ -81,9 +81,7 @@ def survey_clips(listing: Listing, options: ImportOptions, settings: ClipSetting
     skipped = list(found.skipped)
     for (entry, header), said in zip(found.videos, named, strict=False):
         if entry.name in tables:
-            made, count = _track_units(
-                entry, tables[entry.name], said, shape, settings, skipped, must_be_grey=strict
-            )
+            made, count = _track_units(entry, tables[entry.name], said, shape, settings, skipped, must_be_grey=strict)
         else:
             made, count = _video_units(entry, header, said, shape, settings, frame_bytes, must_be_grey=strict)
         units += made

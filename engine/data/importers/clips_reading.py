@@ -67,13 +67,21 @@ def _read_video(path: Path, job: ClipJob, settings: ClipSettings) -> Iterator[Va
         chosen = fill_up(places[start:stop], settings)
         if chosen is None:
             raise DataError(f"has {len(places)} frames, fewer than the {settings.clip_frames} of a clip")
-        frames = read_frames(path, index, chosen.tolist(), job.shape)
-        _check_colour(path, frames, job, index.stamps)
-        clip = _stacked(frames, chosen)
+        start_s = float(index.times_s[chosen[0]])
+        name = _name(job.title, start_s, several=several)
+        try:
+            frames = read_frames(path, index, chosen.tolist(), job.shape)
+            _check_colour(path, frames, job, index.stamps)
+            clip = _stacked(frames, chosen)
+        except DataError as error:
+            if not several:
+                raise
+            yield {"name": name, "refused": error.message}
+            continue
         read += clip.nbytes
         if read > _MOST_CLIP_BYTES:
             raise DataError("too large to be read in one piece; choose a smaller size, or unpack the archive")
-        yield _record(clip, index.times_s[chosen], float(index.times_s[chosen[0]]), job.title, several=several)
+        yield _record(clip, index.times_s[chosen], start_s, name)
 
 
 def _check_colour(path: Path, frames: dict[int, Array], job: ClipJob, stamps: Array) -> None:
@@ -99,7 +107,8 @@ def _read_run(paths: Sequence[Path], job: ClipJob, settings: ClipSettings) -> It
         decoded = {place: pixels for place, pixels in decoded.items() if place >= chosen.min()}
         for place in sorted(set(chosen.tolist()) - decoded.keys()):
             decoded[place] = _picture(paths[place - job.offset], job)
-        yield _record(_stacked(decoded, chosen), times[chosen], float(times[chosen[0]]), job.title, several=several)
+        start_s = float(times[chosen[0]])
+        yield _record(_stacked(decoded, chosen), times[chosen], start_s, _name(job.title, start_s, several=several))
 
 
 def _picture(path: Path, job: ClipJob) -> Array:
@@ -139,8 +148,9 @@ def _read_track(path: Path, job: ClipJob, settings: ClipSettings) -> Iterator[Va
         frames = read_frames(path, index, known[chosen].tolist(), Shape(0, job.shape.channels))
         _check_colour(path, frames, job, index.stamps)
         clip = np.stack([crop_square(frames[int(known[place])], track.boxes[place], job.shape.px) for place in chosen])
-        title = f"{job.title}/{track.identity}"
-        yield _record(clip, times[chosen], float(times[chosen[0]]), title, several=clips > 1)
+        start_s = float(times[chosen[0]])
+        name = _name(f"{job.title}/{track.identity}", start_s, several=clips > 1)
+        yield _record(clip, times[chosen], start_s, name)
 
 
 def _stacked(frames: dict[int, Array], chosen: Array) -> Array:
@@ -159,6 +169,9 @@ def _stacked(frames: dict[int, Array], chosen: Array) -> Array:
     return np.stack([frames[place] for place in chosen.tolist()])
 
 
-def _record(clip: Array, times_s: Array, start_s: float, title: str, *, several: bool) -> Values:
-    name = f"{title} from {start_s:.2f} s" if several else title
+def _record(clip: Array, times_s: Array, start_s: float, name: str) -> Values:
     return {"clip": clip, "clip_times_s": times_s - times_s[0], "start": start_s, "name": name}
+
+
+def _name(title: str, start_s: float, *, several: bool) -> str:
+    return f"{title} from {start_s:.2f} s" if several else title

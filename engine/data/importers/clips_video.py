@@ -79,7 +79,7 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise DataError(f"not a video that can be read: {_said(error)}") from error
     with container:
         if not container.streams.video:
-            raise DataError("has no pictures, only sound or data")
+            raise DataError("holds no pictures: only sound or data, or it was cut")
         stream = container.streams.video[0]
         codec = stream.codec_context
         if codec is None:
@@ -258,4 +258,5 @@ def is_grey(pixels: Array) -> bool:
 
 
 def _said(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    return ((said or "").splitlines() or [type(error).__name__])[0][:160]

@@ -271,7 +271,7 @@ def cut(path, share):
 
 
 def bad_files(folder: Path):
-    """Write a good video and eight bad files; return the bad ones' names and a word of the reason."""
+    """Write a good video and seven bad files; return the bad ones' names and a word of the reason."""
     folder.mkdir()
     write_video(folder / "good.mp4")
     (folder / "empty.mp4").write_bytes(b"")
@@ -285,18 +285,18 @@ def bad_files(folder: Path):
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
         container.mux(stream.encode())
-    path = write_video(folder / "damaged.mkv", codec="ffv1", pixels="bgr0")
+    path = write_video(folder / "damaged.mp4")
     data = bytearray(path.read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
+    data[len(data) // 3 : len(data) // 3 + 300] = np.random.default_rng(0).bytes(300)
     path.write_bytes(data)
     return {
         "empty.mp4": "empty",
         "text.avi": "not a video",
         "header.mkv": "not a video",
-        "cut.mp4": "not a video",
-        "cut.avi": "cut",
+        "cut.mp4": "cut",
+        "cut.avi": "not a video",
         "sound.mp4": "only sound",
-        "damaged.mkv": "",
+        "damaged.mp4": "damaged",
     }
 
 
@@ -337,3 +337,15 @@ def test_that_a_folder_without_videos_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(DataError, match="no video"):
         CLIPS.plan(list_sources([tmp_path]), ImportOptions(), tmp_path / "out.h5")
+
+
+def test_that_a_damaged_stretch_costs_only_its_clips(tmp_path):
+    path = write_video(tmp_path / "long.mp4", 96)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 200] = np.random.default_rng(0).bytes(200)
+    path.write_bytes(data)
+    dataset, info = imported(path, tmp_path, settings={"clip_frames": 8})
+    assert 0 < len(info.skipped) < 12
+    assert info.records == 12 - len(info.skipped)
+    assert all("long.mp4 from" in each.path for each in info.skipped)
+    assert number_of(clip_of(dataset, 0)[0][0]) == 0
