@@ -17,6 +17,7 @@ from engine.data.importers.importer import Importer, Progress
 from engine.data.importers.peeking import Glance, peek
 from engine.data.importers.points import POINTS
 from engine.data.importers.sources import Listing, list_sources
+from engine.data.importers.volumes import CINES, VOLUMES
 from engine.errors import DataError
 from engine.protocol.inspections import Array
 from engine.protocol.messages import ImportOptions, ImportPlan
@@ -26,7 +27,7 @@ from engine.workspace import Workspace
 __all__ = ["Glance", "Importer", "peek", "plan_import", "run_import"]
 
 # of two that would read equally many files, the first is taken
-_IMPORTERS: tuple[Importer, ...] = (ImageImporter(), POINTS)
+_IMPORTERS: tuple[Importer, ...] = (ImageImporter(), POINTS, VOLUMES, CINES)
 
 
 def plan_import(
