@@ -84,6 +84,7 @@ COMPANIONS = {
     "labels": "(N,) int64: per-point labels of POINTS, -1 = none",
     "instances": "(N,) int64: which object each of the POINTS belongs to, -1 = none",
     "origin": "(3,) float64: what was subtracted from the positions of POINTS, in their unit",
+    "names": "(C,) int64: which of `classes` each of the CHANNELS is, -1 = none; where they differ by record",
     "parents": "(J,) int64: each joint's parent in a skeleton, -1 = root",
     "rate_hz": "() float64: samples a second of a WAVEFORM or MOTION",
 }

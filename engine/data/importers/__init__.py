@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.data.importers.clips import CLIPS
 from engine.data.importers.images import ImageImporter
 from engine.data.importers.importer import Importer, Progress
 from engine.data.importers.peeking import Glance, peek
@@ -27,7 +28,7 @@ from engine.workspace import Workspace
 __all__ = ["Glance", "Importer", "peek", "plan_import", "run_import"]
 
 # of two that would read equally many files, the first is taken
-_IMPORTERS: tuple[Importer, ...] = (ImageImporter(), POINTS, VOLUMES, CINES)
+_IMPORTERS: tuple[Importer, ...] = (CLIPS, ImageImporter(), POINTS, VOLUMES, CINES)
 
 
 def plan_import(
