@@ -10,20 +10,36 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from engine.data.samples.cells import CELLS
 from engine.data.samples.digits import DIGITS
 from engine.data.samples.hearts import HEARTS
+from engine.data.samples.moving_digits import MOVING_DIGITS
 from engine.data.samples.phantoms import PHANTOMS
 from engine.data.samples.sample import Columns, Sample
 from engine.data.samples.scenes import SCENES
 from engine.data.samples.shapescenes import SHAPESCENES
 from engine.data.samples.shapetex import SHAPETEX
+from engine.data.samples.speeds import SPEEDS_SAMPLE
 from engine.data.samples.textures import TEXTURES
+from engine.data.samples.tracks import TRACKS
 from engine.data.writer import DatasetWriter
 from engine.errors import DataError
 from engine.protocol.messages import SampleInfo
 from engine.protocol.schema import DatasetInfo
 
-_SAMPLES: tuple[Sample, ...] = (TEXTURES, SHAPESCENES, SHAPETEX, DIGITS, SCENES, PHANTOMS, HEARTS)
+_SAMPLES: tuple[Sample, ...] = (
+    TEXTURES,
+    SHAPESCENES,
+    SHAPETEX,
+    DIGITS,
+    SCENES,
+    PHANTOMS,
+    HEARTS,
+    CELLS,
+    SPEEDS_SAMPLE,
+    MOVING_DIGITS,
+    TRACKS,
+)
 _PIECE = 1000
 
 Progress = Callable[[float, float, str, str], None]

@@ -103,3 +103,8 @@ def test_that_the_whole_sample_is_as_announced_and_the_same_twice(sample: Sample
         if spec.kind is FieldKind.LABEL:
             found = set(np.asarray(dataset.column(spec.name)).tolist()) - {-1}
             assert found == set(range(len(spec.classes))), spec.name
+        if spec.kind is FieldKind.GROUP:
+            owner: dict[str, int] = {}
+            groups = dataset.texts(spec.name, np.arange(len(dataset)))
+            for group, split in zip(groups, np.asarray(dataset.column("split")).tolist(), strict=True):
+                assert owner.setdefault(group, split) == split, f"{group} is in two splits"
