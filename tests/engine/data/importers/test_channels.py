@@ -22,6 +22,7 @@ from engine.data.importers.sources import list_sources
 from engine.data.store import Dataset
 from engine.errors import DataError
 from engine.protocol.messages import ImportOptions
+from tests.engine.data.importers.reading_here import ReadHere
 from tests.engine.data.making import silent
 
 MICRONS = {"PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 0.25, "PhysicalSizeYUnit": "µm"}
@@ -37,10 +38,9 @@ def ome(path, array, axes="CYX", names=("DAPI", "GFP", "RFP"), **metadata):
 
 
 def imported(source, tmp_path, **options):
-    settings = options.pop("settings", {})
-    out = tmp_path / "out.h5"
-    info = CHANNELS.read(list_sources([source]), ImportOptions(settings=settings, **options), out, silent)
-    return Dataset.open(out), info
+    """Return what an import of `source` holds, and its count and left-out files; read in this process."""
+    here = ReadHere(CHANNELS, source, ImportOptions(**options))
+    return here, here
 
 
 def pixels(dataset, record=0):
@@ -397,3 +397,15 @@ def test_that_a_plan_names_what_is_there(tmp_path):
     assert plan.recognised[0].text == "1 TIFF file"
     assert plan.recognised[0].detail == "3 channels, uint16"
     assert len(pictures) == 1
+
+
+def test_that_channels_reach_a_dataset_through_processes_of_their_own(tmp_path):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    ome(folder / "a.ome.tif", values(3, 32, 40))
+    write_zarr(folder / "b.zarr", values(2, 16, 16, seed=1), "0.5", axes="cyx")
+    info = CHANNELS.read(list_sources([folder]), ImportOptions(), tmp_path / "out.h5", silent)
+    dataset = Dataset.open(tmp_path / "out.h5")
+    assert info.records == 2
+    assert sorted(pixels(dataset, record).shape for record in range(2)) == [(2, 16, 16), (3, 32, 40)]
+    assert dataset.schema.get("channels_names").classes == ("DAPI", "GFP", "RFP")

@@ -19,6 +19,7 @@ from engine.data.importers.sources import list_sources
 from engine.data.store import Dataset
 from engine.errors import DataError
 from engine.protocol.messages import ImportOptions
+from tests.engine.data.importers.reading_here import ReadHere
 from tests.engine.data.making import silent
 
 SIZE = (64, 48)  # width, height
@@ -66,11 +67,9 @@ def reference_frames(path, form="rgb24"):
 
 
 def imported(source, tmp_path, **options):
-    settings = options.pop("settings", {})
-    listing = list_sources([source])
-    out = tmp_path / "out.h5"
-    info = CLIPS.read(listing, ImportOptions(settings=settings, **options), out, silent)
-    return Dataset.open(out), info
+    """Return what an import of `source` holds, and its count and left-out files; read in this process."""
+    here = ReadHere(CLIPS, source, ImportOptions(**options))
+    return here, here
 
 
 def clip_of(dataset, record):
@@ -349,3 +348,18 @@ def test_that_a_damaged_stretch_costs_only_its_clips(tmp_path):
     assert info.records == 12 - len(info.skipped)
     assert all("long.mp4 from" in each.path for each in info.skipped)
     assert number_of(clip_of(dataset, 0)[0][0]) == 0
+
+
+def test_that_clips_reach_a_dataset_through_processes_of_their_own(tmp_path):
+    folder = tmp_path / "videos"
+    (folder / "walk").mkdir(parents=True)
+    (folder / "run").mkdir()
+    write_video(folder / "walk" / "a.mp4", 40)
+    write_video(folder / "run" / "b.webm", 20, codec="libvpx")
+    options = ImportOptions(settings={"clip_frames": 16}, size_px=24)
+    info = CLIPS.read(list_sources([folder]), options, tmp_path / "out.h5", silent)
+    dataset = Dataset.open(tmp_path / "out.h5")
+    assert info.records == 5
+    assert info.labels["label"] == {"run": 2, "walk": 3}
+    assert dataset.texts("video", np.arange(5)).count("walk/a.mp4") == 3
+    assert dataset.read("clip", [0])[0].shape == (16, 3, 24, 24)
