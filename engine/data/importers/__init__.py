@@ -15,9 +15,11 @@ import msgspec
 from engine.data.importers.clips import CLIPS
 from engine.data.importers.images import ImageImporter
 from engine.data.importers.importer import Importer, Progress
+from engine.data.importers.pairs import PAIRS
 from engine.data.importers.peeking import Glance, peek
 from engine.data.importers.points import POINTS
 from engine.data.importers.sources import Listing, list_sources
+from engine.data.importers.texts import TEXTS
 from engine.data.importers.volumes import CINES, VOLUMES
 from engine.errors import DataError
 from engine.protocol.inspections import Array
@@ -28,7 +30,7 @@ from engine.workspace import Workspace
 __all__ = ["Glance", "Importer", "peek", "plan_import", "run_import"]
 
 # of two that would read equally many files, the first is taken
-_IMPORTERS: tuple[Importer, ...] = (CLIPS, ImageImporter(), POINTS, VOLUMES, CINES)
+_IMPORTERS: tuple[Importer, ...] = (CLIPS, ImageImporter(), PAIRS, TEXTS, POINTS, VOLUMES, CINES)
 
 
 def plan_import(
