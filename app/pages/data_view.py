@@ -28,7 +28,7 @@ from app.widgets.panel import Page, Panel, label
 from engine.protocol.messages import Failure, RecordRow
 from engine.protocol.schema import DatasetInfo
 
-LIST_PX, INSPECTOR_PX = 292, 440
+LIST_PX, INSPECTOR_PX, SEPARATOR_PX = 292, 440, 8
 COMBINE_REASON = "Combining datasets is not built yet: the engine has no request for it. Import the folders together."
 
 
@@ -71,6 +71,7 @@ class DataView(Page):
         self.close_button = Button(theme, "Close", icon="close", kind="quiet")
         self._dialog: QFileDialog | None = None
         self._record_is_open = False
+        self._widths = LIST_PX, INSPECTOR_PX  # of list and inspector while no record is open
         self._arrange()
         self._connect()
         self._add_actions()
@@ -240,7 +241,10 @@ class DataView(Page):
 
     def open_record(self, place: int) -> None:
         """Show the record at a place of the list, large, in the place of dataset and inspector."""
-        widths = [self.list_panel.width(), self.width() - self.list_panel.width()]
+        if not self._record_is_open:
+            self._widths = self.list_panel.width(), self.inspector.width()
+        wide = sum(panel.width() for panel in (self.list_panel, self.centre, self.inspector)) + SEPARATOR_PX
+        widths = [self._widths[0], wide - self._widths[0]]
         self._record_is_open = True
         self.record_page.open(place)
         self.inspector.hide()
@@ -248,7 +252,8 @@ class DataView(Page):
         self.refresh()
 
     def _close_record(self) -> None:
-        widths = [self.list_panel.width(), self.centre.width() - INSPECTOR_PX, INSPECTOR_PX]
+        left, right = self._widths
+        widths = [left, self.list_panel.width() + self.centre.width() - SEPARATOR_PX - left - right, right]
         self._record_is_open = False
         self.placement.show_inspector()
         if not self.placement.is_tab:

@@ -6,13 +6,19 @@ from typing import Final
 
 from app.theme import Theme
 from app.viewers.records.base import RecordViewer
+from app.viewers.records.channels import ChannelsViewer
 from app.viewers.records.image import ImageViewer
 from app.viewers.records.unshown import UnshownViewer
+from app.viewers.records.volume import VolumeViewer
 from engine.protocol.schema import FieldKind
 
 RECORD_VIEWERS: Final[dict[FieldKind, type[RecordViewer]]] = {
     FieldKind.IMAGE: ImageViewer,
     FieldKind.MASK: ImageViewer,
+    FieldKind.CHANNELS: ChannelsViewer,
+    FieldKind.VOLUME: VolumeViewer,
+    FieldKind.CINE: VolumeViewer,
+    FieldKind.GRID: VolumeViewer,
 }
 
 

@@ -79,9 +79,7 @@ class OpenedRecord:
         if value.array < 0:
             return value.text or "none"
         array, spec = np.asarray(self.arrays[value.array]), value.spec
-        if spec.kind is FieldKind.MASK:
-            return f"{shape_text(value.shape)}, {numbers.plural(len(np.unique(array)), 'value')}"
-        if array.size > 9:
+        if spec.kind is FieldKind.MASK or array.size > 9:
             return f"{shape_text(value.shape)} values"
         if spec.kind in {FieldKind.LABEL, FieldKind.SPLIT} and array.size == 1:
             place = int(array.ravel()[0])

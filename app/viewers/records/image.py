@@ -29,7 +29,7 @@ class ImageViewer(RecordViewer):
         self.mask_box = QCheckBox("Mask")
         self.mask_box.setChecked(True)
         self.mask_opacity = SliderRow("Mask opacity", lambda value: f"{value} %", value=MASK_PERCENT)
-        self.mask: Array | None = None
+        self.cover: Array | None = None
         self.pixels: Array = np.zeros((1, 1, 1), np.uint8)
         self.column.addWidget(self.pane, 1)
         for widget in (self.window_slider, self.mask_box, self.mask_opacity):
@@ -69,7 +69,7 @@ class ImageViewer(RecordViewer):
 
     def show_pixels(self, pixels: Array, mask: Array | None) -> None:
         """Take a picture (C, H, W) and the mask (h, w) over it; `_draw` shows them."""
-        self.pixels, self.mask = pixels, mask
+        self.pixels, self.cover = pixels, mask
         for widget in (self.mask_box, self.mask_opacity):
             widget.setVisible(mask is not None)
 
@@ -77,8 +77,8 @@ class ImageViewer(RecordViewer):
         if self.record is None:
             return
         image = picture_of(self.pixels, (self.window_slider.low, self.window_slider.high))
-        shown = self.mask is not None and self.mask_box.isChecked()
-        self.pane.set_picture(image, mask_image(self.mask, self.theme) if self.mask is not None and shown else None)
+        shown = self.cover is not None and self.mask_box.isChecked()
+        self.pane.set_picture(image, mask_image(self.cover, self.theme) if self.cover is not None and shown else None)
 
     def _point(self, pixel: tuple[int, int] | None) -> None:
         if pixel is None or self.value is None:
@@ -87,10 +87,10 @@ class ImageViewer(RecordViewer):
         x, y = pixel
         values = ", ".join(numbers.number(float(each)) for each in self.pixels[:, y, x])
         text = f"x {numbers.count(x)}, y {numbers.count(y)}: {values} {self.value.spec.unit}".strip()
-        if self.mask is not None:
-            rows, columns = self.mask.shape[-2:]
+        if self.cover is not None:
+            rows, columns = self.cover.shape[-2:]
             row, column = y * rows // self.pixels.shape[1], x * columns // self.pixels.shape[2]
-            text += f", mask {int(self.mask[row, column])}"
+            text += f", mask {int(self.cover[row, column])}"
         self.read_out.emit(text)
 
 

@@ -1,0 +1,183 @@
+"""What viewers on the napari canvas share: waiting for it, giving it back, layers with windows, pointer and wheel."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
+
+from app.theme import Theme
+from app.viewers.napari_host import NapariHost
+from app.viewers.records.base import RecordViewer
+from app.viewers.records.image import mask_colours
+from app.viewers.records.layers_panel import LayersPanel, napari_map
+from app.viewers.records.overlay import CanvasOverlay
+from app.viewers.records.window_slider import automatic_window
+from app.widgets.empty import EmptyState
+from engine.protocol.inspections import Array
+
+LOADING = "Loading napari, which draws volumes. This happens once and takes some seconds."
+MASK_OPACITY = 0.45
+CLICK_PX = 4.0
+
+
+class NapariViewer(RecordViewer):
+    """Base of viewers that draw on the shared canvas. `_fill` adds layers once the canvas is here."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(theme, parent)
+        self.host = NapariHost.shared(theme)
+        self.message = EmptyState(theme, LOADING, icon="clock", action="Try again")
+        self.message.action.hide()
+        self.holder = QFrame()
+        QVBoxLayout(self.holder).setContentsMargins(0, 0, 0, 0)
+        self.middle = QStackedWidget()
+        self.middle.addWidget(self.message)
+        self.middle.addWidget(self.holder)
+        self.layers = LayersPanel(theme)
+        self.overlay: CanvasOverlay | None = None
+        self._is_stale = False  # whether a record waits for the canvas
+        self.side_column.addWidget(self.layers)
+        self.layers.hide()
+        self.host.ready.connect(self._arrived)
+        self.host.failed.connect(self._failed)
+        self.host.moved.connect(self._moved)
+        self.message.action_wanted.connect(self._try_again)
+
+    def is_busy(self) -> bool:
+        """Whether the canvas is still on its way."""
+        return self._is_stale
+
+    def leave(self) -> None:
+        """Remove the layers; the canvas stays until another viewer takes it."""
+        self._is_stale = False
+        self.record = self.value = None
+        if self.host.holder is self.holder:
+            self.host.clear()
+            self._hide_overlay()
+
+    def _render(self) -> None:
+        self._is_stale = True
+        if self.host.state == "ready":
+            self._arrived()
+        else:
+            self.message.set_text(LOADING)
+            self.message.action.hide()
+            self.middle.setCurrentWidget(self.message)
+            self.host.prepare()
+
+    def _arrived(self) -> None:
+        if not self._is_stale or self.record is None:
+            return
+        self._is_stale = False
+        self.host.attach(self.holder)
+        self.host.clear()
+        canvas = self.host.canvas
+        if self.overlay is None and canvas is not None:
+            self.overlay = CanvasOverlay(self.theme, canvas)
+        self.middle.setCurrentWidget(self.holder)
+        viewer = self.host.viewer
+        viewer.mouse_move_callbacks.append(self._on_move)
+        viewer.mouse_drag_callbacks.append(self._on_drag)
+        viewer.mouse_wheel_callbacks.append(self._on_wheel)
+        self._fill(viewer)
+        self.layers.show()
+        if self.overlay is not None:
+            self.overlay.show()
+            self.overlay.raise_()
+        self.qualified.emit(self.qualifier())
+
+    def _failed(self, problem: str) -> None:
+        if self._is_stale:
+            self.message.set_text(f"napari cannot draw here: {problem}. Everything else goes on without it.")
+            self.message.action.show()
+            self._is_stale = False
+
+    def _try_again(self) -> None:
+        if self.record is not None:
+            self._render()
+
+    def _moved(self, holder: QWidget) -> None:
+        if holder is not self.holder:
+            self._hide_overlay()
+
+    def _hide_overlay(self) -> None:
+        if self.overlay is not None:
+            self.overlay.hide()
+
+    # ── for viewers ──────────────────────────────────────────────────────────────────────────────
+
+    def _fill(self, viewer: Any) -> None:
+        """Add the layers of the record to napari's `viewer`."""
+
+    def _add_image(self, viewer: Any, data: Array, name: str, ramp: Array, **options: Any) -> Any:
+        """Add an array as a layer of the colours `ramp` (256, 3) with its automatic window."""
+        low, high = automatic_window(data)
+        layer = viewer.add_image(
+            drawable(data), name=name, contrast_limits=(low, high), colormap=napari_map(name, ramp), **options
+        )
+        layer.contrast_limits_range = limits(data, low, high)
+        return layer
+
+    def _add_mask(self, viewer: Any, mask: Array, name: str, **options: Any) -> Any:
+        """Add a mask as a layer in the colours of its values."""
+        from napari.utils.colormaps import CyclicLabelColormap
+
+        colours = mask_colours(self.theme)[1:].astype(np.float32) / 255.0
+        layer = viewer.add_labels(
+            np.ascontiguousarray(mask).astype(np.int32), name=name, opacity=MASK_OPACITY, **options
+        )
+        layer.colormap = CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 4), np.float32), colours]))
+        return layer
+
+    def _on_move(self, _viewer: Any, event: Any) -> None:
+        self._hover(tuple(float(each) for each in event.position))
+
+    def _on_drag(self, _viewer: Any, event: Any) -> Generator[None, None, None]:
+        start = np.asarray(event.pos, dtype=np.float64)
+        is_click = event.button == 1
+        position = tuple(float(each) for each in event.position)
+        yield
+        while event.type == "mouse_move":
+            is_click = is_click and float(np.abs(np.asarray(event.pos) - start).max()) < CLICK_PX
+            yield
+        if is_click:
+            self._click(position)
+
+    def _on_wheel(self, viewer: Any, event: Any) -> None:
+        notches = float(event.delta[1])
+        if viewer.dims.ndisplay == 3:
+            return
+        event.handled = True
+        if "Control" in event.modifiers:
+            viewer.camera.zoom *= 1.15**notches
+        else:
+            self._scroll(1 if notches > 0 else -1)
+
+    def _hover(self, position: tuple[float, ...]) -> None:
+        """Say what lies at a place, in napari's world coordinates."""
+
+    def _click(self, position: tuple[float, ...]) -> None:
+        """Take a click at a place, in napari's world coordinates."""
+
+    def _scroll(self, by: int) -> None:
+        """Go `by` slices on."""
+
+
+def drawable(data: Array) -> Array:
+    """Return an array of a type that textures can hold; a view where it already is one."""
+    if data.dtype == np.bool_:
+        return data.astype(np.uint8)
+    if data.dtype in {np.dtype(np.float64), np.dtype(np.float16)} or data.dtype.itemsize == 8:
+        return data.astype(np.float32)
+    return data
+
+
+def limits(data: Array, low: float, high: float) -> tuple[float, float]:
+    """Return the smallest and largest finite value, at least as wide as the window."""
+    finite = data[np.isfinite(data)] if data.dtype.kind == "f" else data
+    if finite.size:
+        low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return low, high
