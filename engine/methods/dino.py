@@ -370,7 +370,7 @@ METHOD = Method(
         metric=measure_teacher,
         primary="information in the teacher's outputs",
         expected="more than 0.5 nat above the arm without centre, which has collapsed to near 0",
-        config={"local_crops": 0},
+        config={"local_crops": 0, "patch_px": 8},
         training={"steps": 200, "batch_size": 64},
         margin=0.5,
     ),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import timm
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -201,5 +202,6 @@ def build_encoder(
         raise ConfigError(f"{name} takes square pictures; the input is {size}.", "Choose one of the vit encoders.")
     if name in RESNET_WIDTHS:
         widths, blocks = RESNET_WIDTHS[name]
-        return SmallResNet(channels, widths, blocks)
-    return TimmEncoder(name, channels, size[0])
+        return SmallResNet(channels, widths, blocks).to(memory_format=torch.channels_last)
+    # convolutions are a quarter faster on a CPU, and on GPUs in bfloat16, with their channels last
+    return TimmEncoder(name, channels, size[0]).to(memory_format=torch.channels_last)
