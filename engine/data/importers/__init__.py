@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from engine.data.importers.clips import CLIPS
+from engine.data.importers.dicom import DICOM_CINES, DICOM_IMAGES, DICOM_VOLUMES
 from engine.data.importers.images import ImageImporter
 from engine.data.importers.importer import Importer, Progress
 from engine.data.importers.pairs import PAIRS
@@ -30,7 +31,18 @@ from engine.workspace import Workspace
 __all__ = ["Glance", "Importer", "peek", "plan_import", "run_import"]
 
 # of two that would read equally many files, the first is taken
-_IMPORTERS: tuple[Importer, ...] = (CLIPS, ImageImporter(), PAIRS, TEXTS, POINTS, VOLUMES, CINES)
+_IMPORTERS: tuple[Importer, ...] = (
+    CLIPS,
+    ImageImporter(),
+    PAIRS,
+    TEXTS,
+    POINTS,
+    DICOM_VOLUMES,
+    DICOM_CINES,
+    DICOM_IMAGES,
+    VOLUMES,
+    CINES,
+)
 
 
 def plan_import(

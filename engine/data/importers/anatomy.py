@@ -7,6 +7,7 @@ An affine here maps voxel indices, in the order of the array's last three axes (
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -199,12 +200,12 @@ def geometry_values(field: str, affine: Array) -> dict[str, Array]:
     return {companion(field, "affine"): affine, companion(field, "spacing_mm"): spacing_of(affine)}
 
 
-def common_shape(shapes: list[tuple[int, ...]]) -> tuple[int | None, ...]:
+def common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int | None, ...]:
     """Return the sides that all shapes share; None where they differ."""
     return tuple(sides[0] if len(set(sides)) == 1 else None for sides in zip(*shapes, strict=True))
 
 
-def sizes_text(shapes: list[tuple[int, ...]]) -> str:
+def sizes_text(shapes: Sequence[tuple[int, ...]]) -> str:
     """Return the smallest and the largest of some shapes (D, H, W) as W × H × D voxels."""
     ordered = sorted({shape[::-1] for shape in shapes}, key=math.prod)
     texts = [" × ".join(map(str, shape)) for shape in ordered]
