@@ -170,7 +170,7 @@ class NapariHost(QObject):
         self._qt_viewer.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, on=False)
         self.clear()
         self.state = "ready"
-        self._qt_viewer.canvas.background_color_override = GROUND
+        self.viewer.canvas.background_color_override = GROUND
         self.ready.emit()
 
 

@@ -8,6 +8,7 @@ from app.theme import Theme
 from app.viewers.records.base import RecordViewer
 from app.viewers.records.channels import ChannelsViewer
 from app.viewers.records.image import ImageViewer
+from app.viewers.records.points import PointsViewer
 from app.viewers.records.unshown import UnshownViewer
 from app.viewers.records.volume import VolumeViewer
 from engine.protocol.schema import FieldKind
@@ -19,6 +20,7 @@ RECORD_VIEWERS: Final[dict[FieldKind, type[RecordViewer]]] = {
     FieldKind.VOLUME: VolumeViewer,
     FieldKind.CINE: VolumeViewer,
     FieldKind.GRID: VolumeViewer,
+    FieldKind.POINTS: PointsViewer,
 }
 
 

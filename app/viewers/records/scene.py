@@ -1,0 +1,104 @@
+"""Actors of a VTK scene: points in colours, line segments, pictures standing in space. Arrays in, actors out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.protocol.inspections import Array
+
+
+def points_actor(points: Array, colours: Array, size: float) -> Any:
+    """Return points (N, 3) in colours (N, 3) uint8, each `size` pixels wide."""
+    from vtkmodules.vtkCommonDataModel import vtkPolyData
+    from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
+
+    data = vtkPolyData()
+    data.SetPoints(_places(points))
+    data.SetVerts(_cells(np.arange(len(points)).reshape(-1, 1)))
+    colour(data, colours)
+    mapper = vtkPolyDataMapper()
+    mapper.SetInputData(data)
+    actor = vtkActor()
+    actor.SetMapper(mapper)
+    actor.GetProperty().SetPointSize(size)
+    actor.GetProperty().LightingOff()
+    return actor
+
+
+def colour(data: Any, colours: Array) -> None:
+    """Give the points of a vtkPolyData colours (N, 3) uint8."""
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+
+    table = numpy_to_vtk(np.ascontiguousarray(colours, np.uint8), deep=True)
+    table.SetName("colours")
+    data.GetPointData().SetScalars(table)
+    data.Modified()
+
+
+def lines_actor(points: Array, lines: Array, rgb: tuple[float, float, float], width: float = 1.5) -> Any:
+    """Return segments between points (N, 3): lines (M, 2) of indices, in one colour of 0…1."""
+    from vtkmodules.vtkCommonDataModel import vtkPolyData
+    from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
+
+    data = vtkPolyData()
+    data.SetPoints(_places(points))
+    data.SetLines(_cells(lines))
+    mapper = vtkPolyDataMapper()
+    mapper.SetInputData(data)
+    actor = vtkActor()
+    actor.SetMapper(mapper)
+    actor.GetProperty().SetColor(*rgb)
+    actor.GetProperty().SetLineWidth(width)
+    actor.GetProperty().LightingOff()
+    return actor
+
+
+def picture_actor(corners: Array, pixels: Array) -> Any:
+    """Return a picture (H, W, 3) uint8 with its corners (4, 3) at top left, top right, bottom right, bottom left."""
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+    from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
+    from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper, vtkTexture
+
+    image = vtkImageData()
+    height, width = pixels.shape[:2]
+    image.SetDimensions(width, height, 1)
+    flat = np.ascontiguousarray(pixels[::-1].reshape(-1, 3), np.uint8)
+    image.GetPointData().SetScalars(numpy_to_vtk(flat, deep=True))
+    data = vtkPolyData()
+    data.SetPoints(_places(corners))
+    data.SetPolys(_cells(np.arange(4).reshape(1, 4)))
+    places = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)
+    data.GetPointData().SetTCoords(numpy_to_vtk(places, deep=True))
+    texture = vtkTexture()
+    texture.SetInputData(image)
+    texture.InterpolateOn()
+    mapper = vtkPolyDataMapper()
+    mapper.SetInputData(data)
+    actor = vtkActor()
+    actor.SetMapper(mapper)
+    actor.SetTexture(texture)
+    actor.GetProperty().LightingOff()
+    return actor
+
+
+def _places(points: Array) -> Any:
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+    from vtkmodules.vtkCommonCore import vtkPoints
+
+    made = vtkPoints()
+    made.SetData(numpy_to_vtk(np.ascontiguousarray(points, np.float32), deep=True))
+    return made
+
+
+def _cells(indices: Array) -> Any:
+    """Return cells (M, k) of indices."""
+    from vtkmodules.util.numpy_support import numpy_to_vtkIdTypeArray
+    from vtkmodules.vtkCommonDataModel import vtkCellArray
+
+    count, corners = indices.shape
+    made = vtkCellArray()
+    ends = numpy_to_vtkIdTypeArray(np.arange(0, (count + 1) * corners, corners, dtype=np.int64), deep=True)
+    made.SetData(ends, numpy_to_vtkIdTypeArray(np.ascontiguousarray(indices, np.int64).reshape(-1), deep=True))
+    return made

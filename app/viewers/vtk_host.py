@@ -1,0 +1,317 @@
+"""VTK inside our window: one scene, drawn off screen and painted into whichever widget wants it.
+
+VTK's own Qt widget is a native window inside ours. It cannot be grabbed for an export, fails on Wayland, and shares
+the thread's OpenGL state with Qt's and napari's canvases (pyvistaqt#445, #810, vispy#2436). So VTK draws into its own
+memory here, and the picture is painted like any other; pointer and wheel are handed on to VTK's interactor.
+
+Reading VTK takes about a second and happens in a thread, when a scene is first wanted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from typing import Any, Final, Literal
+
+import numpy as np
+from PySide6.QtCore import QCoreApplication, QObject, QPointF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QImage,
+    QMouseEvent,
+    QOpenGLContext,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from app.theme import Theme
+from app.tokens import COLOURS
+from engine.protocol.inspections import Array
+
+logger = logging.getLogger(__name__)
+State = Literal["idle", "loading", "ready", "failed"]
+MODULES: Final = (
+    "vtkmodules.vtkCommonCore",
+    "vtkmodules.vtkCommonDataModel",
+    "vtkmodules.vtkRenderingCore",
+    "vtkmodules.vtkRenderingOpenGL2",
+    "vtkmodules.vtkRenderingUI",
+    "vtkmodules.vtkInteractionStyle",
+    "vtkmodules.util.numpy_support",
+)
+GROUND: Final = COLOURS["sunken"][1]  # dark in both themes, like every canvas of points
+LARGEST_PX: Final = 4096
+_BUTTONS: Final = {
+    Qt.MouseButton.LeftButton: "Left",
+    Qt.MouseButton.MiddleButton: "Middle",
+    Qt.MouseButton.RightButton: "Right",
+}
+Vector = tuple[float, float, float]
+
+
+class VtkHost(QObject):
+    """The one VTK scene of the window. `shared(theme)` finds it; whoever takes it with `take` fills it anew."""
+
+    ready = Signal()
+    failed = Signal(str)
+    drawn = Signal()  # the picture is out of date
+    taken = Signal(object)  # who has the scene from now on
+    _imported = Signal(str)
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__(theme)
+        self.state: State = "idle"
+        self.problem = ""
+        self.owner: QObject | None = None
+        self.renderer: Any = None
+        self.interactor: Any = None
+        self._window: Any = None
+        self._thread: threading.Thread | None = None
+        self._imported.connect(self._make, Qt.ConnectionType.QueuedConnection)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.close)
+
+    @staticmethod
+    def shared(theme: Theme) -> VtkHost:
+        """Return the host of the window with this theme; it is made on the first call."""
+        found = theme.findChild(VtkHost)
+        return found if isinstance(found, VtkHost) else VtkHost(theme)
+
+    def prepare(self) -> None:
+        """Begin to load VTK, unless that has happened; `ready` or `failed` tells the end."""
+        if self.state in {"idle", "failed"}:
+            self.state, self.problem = "loading", ""
+            self._thread = threading.Thread(target=self._import, name="vtk", daemon=True)
+            self._thread.start()
+
+    def take(self, owner: QObject) -> None:
+        """Give the scene, empty, to another owner."""
+        if self.owner is not owner:
+            self.owner = owner
+            self.taken.emit(owner)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove everything from the scene."""
+        if self.renderer is not None:
+            self.renderer.RemoveAllViewProps()
+
+    def close(self) -> None:
+        """Take everything down; the host can be prepared again."""
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join()
+        self._thread = None
+        self.clear()
+        if self._window is not None:
+            self.interactor.RemoveAllObservers()
+            self.interactor.SetRenderWindow(None)
+            self._window.Finalize()
+        self._window = self.interactor = self.renderer = self.owner = None
+        self.state = "idle"
+
+    def render(self, size: QSize) -> QImage:
+        """Return a picture of the scene of a size in device pixels; an empty one before it is ready."""
+        if self._window is None or size.isEmpty():
+            return QImage()
+        width, height = min(size.width(), LARGEST_PX), min(size.height(), LARGEST_PX)
+        current = QOpenGLContext.currentContext()
+        if current is not None:
+            current.doneCurrent()  # Qt must not believe its context is current while VTK's is
+        from vtkmodules.util.numpy_support import vtk_to_numpy
+        from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
+
+        self._window.SetSize(width, height)
+        self.interactor.SetSize(width, height)
+        self.renderer.ResetCameraClippingRange()
+        self._window.Render()
+        pixels = vtkUnsignedCharArray()
+        self._window.GetRGBACharPixelData(0, 0, width - 1, height - 1, 0, pixels)
+        self._window.ReleaseCurrent()
+        rows = np.ascontiguousarray(vtk_to_numpy(pixels).reshape(height, width, 4)[::-1])
+        return QImage(rows.data, width, height, 4 * width, QImage.Format.Format_RGBX8888).copy()
+
+    def look(self, direction: Vector, up: Vector) -> None:
+        """Look along a direction at the whole scene."""
+        if self.renderer is None:
+            return
+        camera = self.renderer.GetActiveCamera()
+        focus = np.array(camera.GetFocalPoint())
+        camera.SetPosition(*(focus - np.array(direction)))
+        camera.SetViewUp(*up)
+        self.renderer.ResetCamera()
+        self.drawn.emit()
+
+    def project(self, points: Array, width: int, height: int) -> tuple[Array, Array]:
+        """Return where points (N, 3) lie in a picture: (N, 2) in pixels from the top left, and depth (N,), 0…1."""
+        camera = self.renderer.GetActiveCamera()
+        matrix = camera.GetCompositeProjectionTransformMatrix(width / max(1, height), 0.0, 1.0)
+        table = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+        clip = points.astype(np.float64) @ table[:, :3].T + table[:, 3]
+        depth = np.where(clip[:, 3] > 1e-9, clip[:, 3], np.nan)
+        plane = clip[:, :3] / depth[:, None]
+        place = np.stack([(plane[:, 0] + 1) * 0.5 * width, (1 - plane[:, 1]) * 0.5 * height], axis=1)
+        return place, plane[:, 2]
+
+    def _import(self) -> None:
+        try:
+            for module in MODULES:
+                importlib.import_module(module)
+        except Exception as error:  # a broken installation fails in many ways; the viewer tells it
+            logger.warning("VTK cannot be imported", exc_info=True)
+            self._imported.emit(f"{type(error).__name__}: {error}")
+        else:
+            self._imported.emit("")
+
+    def _make(self, problem: str) -> None:
+        if self.state != "loading":
+            return
+        if problem:
+            self.state, self.problem = "failed", problem
+            self.failed.emit(problem)
+            return
+        from vtkmodules.vtkInteractionStyle import vtkInteractorStyleTrackballCamera
+        from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
+        from vtkmodules.vtkRenderingUI import vtkGenericRenderWindowInteractor
+
+        self._window = vtkRenderWindow()
+        self._window.SetOffScreenRendering(1)
+        self._window.SetMultiSamples(0)
+        self.renderer = vtkRenderer()
+        self.renderer.SetBackground(*(int(GROUND[at : at + 2], 16) / 255 for at in (1, 3, 5)))
+        self._window.AddRenderer(self.renderer)
+        self.interactor = vtkGenericRenderWindowInteractor()
+        self.interactor.SetRenderWindow(self._window)
+        self.interactor.SetInteractorStyle(vtkInteractorStyleTrackballCamera())
+        self.interactor.Initialize()
+        self.interactor.EnableRenderOff()  # the style only asks; the widget draws when it paints
+        self.interactor.AddObserver("RenderEvent", lambda *_: self.drawn.emit())
+        self.state = "ready"
+        self.ready.emit()
+
+
+class VtkCanvas(QWidget):
+    """Shows the scene while `owner` has it. Left drag turns, middle drag or Shift moves, wheel and right drag zoom."""
+
+    pointed = Signal(object)  # QPointF in device pixels from the top left, or None
+    clicked_twice = Signal(QPointF)
+
+    def __init__(self, theme: Theme, host: VtkHost, owner: QObject) -> None:
+        super().__init__()
+        self._theme, self._host, self._owner = theme, host, owner
+        self._picture = QImage()
+        self._is_stale = True
+        self._held = ""
+        self.setMinimumSize(200, 160)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        host.drawn.connect(self.refresh)
+
+    @property
+    def device_size(self) -> QSize:
+        """Size in device pixels."""
+        return self.size() * self.devicePixelRatioF()
+
+    def refresh(self) -> None:
+        """Draw the scene anew in the next paint."""
+        if self._host.owner is self._owner:
+            self._is_stale = True
+            self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint the picture of the scene, made anew where it is out of date, and the triad of axes."""
+        painter = QPainter(self)
+        if self._is_stale and self._host.owner is self._owner:
+            self._is_stale = False
+            self._picture = self._host.render(self.device_size)
+            self._picture.setDevicePixelRatio(self.devicePixelRatioF())
+        if self._picture.isNull():
+            painter.fillRect(self.rect(), GROUND)
+            return
+        painter.drawImage(0, 0, self._picture)
+        self._draw_triad(painter)
+
+    def _draw_triad(self, painter: QPainter) -> None:
+        if self._host.renderer is None:
+            return
+        camera = self._host.renderer.GetActiveCamera()
+        forward, up = np.array(camera.GetDirectionOfProjection()), np.array(camera.GetViewUp())
+        right = np.cross(forward, up)
+        up = np.cross(right / max(1e-12, float(np.linalg.norm(right))), forward)
+        right = right / max(1e-12, float(np.linalg.norm(right)))
+        origin = QPointF(44, self.height() - 44)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setFont(self._theme.font("title"))
+        metrics = painter.fontMetrics()
+        axes = sorted(range(3), key=lambda axis: -float(forward[axis]))
+        for axis in axes[::-1]:
+            colour = self._theme.categorical((6, 5, 0)[axis])
+            colour = colour.lighter(150) if colour.lightnessF() < 0.4 else colour
+            tip = QPointF(float(right[axis]) * 26, -float(up[axis]) * 26)
+            pen = painter.pen()
+            pen.setColor(colour)
+            pen.setWidthF(2.0)
+            painter.setPen(pen)
+            painter.drawLine(origin, origin + tip)
+            text = "xyz"[axis]
+            at = origin + tip * 1.35
+            wide = metrics.horizontalAdvance(text)
+            painter.drawText(QPointF(at.x() - wide / 2, at.y() + metrics.xHeight() / 2), text)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Draw at the new size."""
+        super().resizeEvent(event)
+        self.refresh()
+
+    # ── pointer ──────────────────────────────────────────────────────────────────────────────────
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Begin to turn, move or zoom."""
+        name = _BUTTONS.get(event.button(), "")
+        if name and not self._held and self._tell(event.position(), event.modifiers()):
+            self._held = name
+            self._host.interactor.InvokeEvent(f"{name}ButtonPressEvent")
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Go on turning, or tell where the pointer is."""
+        if self._held and self._tell(event.position(), event.modifiers()):
+            self._host.interactor.InvokeEvent("MouseMoveEvent")
+        elif not self._held:
+            self.pointed.emit(event.position() * self.devicePixelRatioF())
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Stop turning."""
+        name = _BUTTONS.get(event.button(), "")
+        if name and name == self._held:
+            self._held = ""
+            if self._tell(event.position(), event.modifiers()):
+                self._host.interactor.InvokeEvent(f"{name}ButtonReleaseEvent")
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Tell where."""
+        self.clicked_twice.emit(event.position() * self.devicePixelRatioF())
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Zoom."""
+        if self._tell(event.position(), event.modifiers()):
+            way = "Forward" if event.angleDelta().y() > 0 else "Backward"
+            self._host.interactor.InvokeEvent(f"MouseWheel{way}Event")
+        event.accept()
+
+    def leaveEvent(self, event: Any) -> None:
+        """Tell that the pointer is gone."""
+        self.pointed.emit(None)
+        super().leaveEvent(event)
+
+    def _tell(self, point: QPointF, modifiers: Qt.KeyboardModifier) -> bool:
+        if self._host.interactor is None or self._host.owner is not self._owner:
+            return False
+        at = point * self.devicePixelRatioF()
+        control = bool(modifiers & Qt.KeyboardModifier.ControlModifier)
+        shift = bool(modifiers & Qt.KeyboardModifier.ShiftModifier)
+        self._host.interactor.SetEventInformationFlipY(round(at.x()), round(at.y()), int(control), int(shift))
+        return True
