@@ -25,6 +25,8 @@ _MICROMETRES = {
 }  # fmt: skip
 _PICTURE_COLOURS = 4  # as many channels in a pixel as pictures have: red, green, blue, opacity
 _DESCRIPTION, _SAMPLES, _SUBFILE, _WIDTH, _LENGTH, _PHOTOMETRIC = 270, 277, 254, 256, 257, 262
+_TILE_WIDTH, _SUBIFDS = 322, 330
+_NUMBERS = frozenset({_SAMPLES, _SUBFILE, _WIDTH, _LENGTH, _PHOTOMETRIC, _TILE_WIDTH})
 _IN_MEMORY_BYTES = 256 * 1024**2
 _MOST_PAGES = 1_000_000
 
@@ -44,7 +46,7 @@ def is_channel_tiff(listing: Listing, entry: Entry) -> bool:
 
 def _speaks_of_channels(path: Path) -> bool:
     with path.open("rb") as file:
-        tags = _directories(file)
+        tags = tiff_directories(file)
         first = next(tags, None)
         if first is None:
             return False
@@ -63,8 +65,12 @@ def _speaks_of_channels(path: Path) -> bool:
         return same and not (second.get(_SUBFILE, 0) or 0) & 1
 
 
-def _directories(file: Any) -> Iterator[dict[int, Any]]:
-    """Yield the tags of the first directories of a TIFF file that tell what kind of picture it is."""
+def tiff_directories(file: Any) -> Iterator[dict[int, Any]]:
+    """Yield tag → value of the first two directories of a TIFF file, for tags that tell what kind of picture it is.
+
+    Raises:
+        struct.error: the file ends inside a directory.
+    """
     head = file.read(16)
     order = "<" if head[:2] == b"II" else ">"
     big = struct.unpack(order + "H", head[2:4])[0] == 43
@@ -85,7 +91,9 @@ def _directories(file: Any) -> Iterator[dict[int, Any]]:
             value = block[place * size + (12 if big else 8) : (place + 1) * size]
             if code == _DESCRIPTION and kind == 2:
                 tags[code] = _text(file, order, value, length, big=big)
-            elif code in {_SAMPLES, _SUBFILE, _WIDTH, _LENGTH, _PHOTOMETRIC} and length == 1:
+            elif code == _SUBIFDS:
+                tags[code] = length
+            elif code in _NUMBERS and length == 1:
                 tags[code] = struct.unpack_from(order + {3: "H", 4: "I"}.get(kind, "B"), value)[0]
         yield tags
         offset = struct.unpack_from(order + ("Q" if big else "I"), block, count * size)[0]
