@@ -19,14 +19,10 @@ from engine.data.importers.anatomy import (
     resample,
     to_ras,
 )  # fmt: skip
+from engine.data.importers.dicom_heap import count_kinds
+from engine.data.importers.dicom_pictures import PictureDetails, survey_pictures
 from engine.data.importers.dicom_pixels import read_picture, read_stack
-from engine.data.importers.dicom_survey import (
-    PictureDetails,
-    StackDetails,
-    count_kinds,
-    survey_pictures,
-    survey_stacks,
-)  # fmt: skip
+from engine.data.importers.dicom_survey import StackDetails, survey_stacks
 from engine.data.importers.sources import Listing
 from engine.data.importers.units import Survey, Unit, UnitImporter, Values
 from engine.data.importers.volumes import CropToBody, SpacingMm

@@ -29,8 +29,10 @@ _LONGEST_TAIL = 1 << 26
 
 def suffix_of(name: str) -> str:
     """Return the suffix of a volume file in lower case, ".nii.gz" as a whole; "" of any other file."""
-    lower = name.lower()
-    return next((suffix for suffix in SUFFIXES if lower.endswith(suffix)), "")
+    lower = name[-8:].lower()
+    if not lower.endswith(SUFFIXES):
+        return ""
+    return next(suffix for suffix in SUFFIXES if lower.endswith(suffix))
 
 
 def stem_of(name: str) -> str:
