@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.data.importers.arrays import ARRAYS
 from engine.data.importers.clips import CLIPS
 from engine.data.importers.dicom import DICOM_CINES, DICOM_IMAGES, DICOM_VOLUMES
 from engine.data.importers.images import ImageImporter
@@ -42,6 +43,7 @@ _IMPORTERS: tuple[Importer, ...] = (
     DICOM_IMAGES,
     VOLUMES,
     CINES,
+    ARRAYS,
 )
 
 
