@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 
 from engine.data.importers.arrays import ARRAYS
+from engine.data.importers.bags import BAGS
+from engine.data.importers.channels import CHANNELS
 from engine.data.importers.clips import CLIPS
 from engine.data.importers.dicom import DICOM_CINES, DICOM_IMAGES, DICOM_VOLUMES
 from engine.data.importers.images import ImageImporter
@@ -20,6 +22,7 @@ from engine.data.importers.importer import Importer, Progress
 from engine.data.importers.pairs import PAIRS
 from engine.data.importers.peeking import Glance, peek
 from engine.data.importers.points import POINTS
+from engine.data.importers.slides import SLIDES
 from engine.data.importers.sources import Listing, list_sources
 from engine.data.importers.texts import TEXTS
 from engine.data.importers.volumes import CINES, VOLUMES
@@ -34,6 +37,9 @@ __all__ = ["Glance", "Importer", "peek", "plan_import", "run_import"]
 # of two that would read equally many files, the first is taken
 _IMPORTERS: tuple[Importer, ...] = (
     CLIPS,
+    CHANNELS,
+    SLIDES,
+    BAGS,
     ImageImporter(),
     PAIRS,
     TEXTS,

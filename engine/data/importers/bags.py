@@ -78,11 +78,14 @@ class _Named:
 
 
 def count_bag_files(listing: Listing) -> int:
-    """Return how many files hold features of patches; of many, judged by 200."""
+    """Return how many files hold features of patches; of many, judged by 200.
+
+    Where most do, the others count too: they are damaged, and are named.
+    """
     candidates = [entry for entry in listing.entries if _suffix(entry.name) in BAG_SUFFIXES and not entry.member]
     chosen = candidates[:: max(1, -(-len(candidates) // _LOOKED_AT))]
     good = sum(not isinstance(_header(entry), str) for entry in chosen)
-    return round(len(candidates) * good / len(chosen)) if chosen else 0
+    return len(candidates) if 2 * good > len(chosen) else good
 
 
 def survey_bags(listing: Listing, options: ImportOptions, settings: BagSettings) -> Survey:

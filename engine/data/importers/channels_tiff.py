@@ -17,6 +17,7 @@ from engine.data.importers.channels_settings import StackHeader
 from engine.data.importers.sources import Entry, Listing
 from engine.errors import DataError
 
+TIFF_MARKS = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 TIFF_SUFFIXES = frozenset({"tif", "tiff", "btf", "tf8", "lsm", "stk"})
 _MICROMETRES = {
     "µm": 1.0, "\u03bcm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometre": 1.0,
@@ -36,7 +37,7 @@ def is_channel_tiff(listing: Listing, entry: Entry) -> bool:
     if entry.member:
         return entry.name.lower().endswith((".ome.tif", ".ome.tiff", ".ome.btf"))
     head = listing.head(entry)
-    if head[:4] not in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
+    if head[:4] not in TIFF_MARKS:
         return False
     try:
         return _speaks_of_channels(entry.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,19 +41,23 @@ def zarr_roots(listing: Listing) -> dict[Path, tuple[str, list[int]]]:
     """
     found: dict[Path, tuple[str, list[int]]] = {}
     known: dict[Path, Path | None] = {}
-    for number, entry in enumerate(listing.entries):
+    for entry in listing.entries:
         base = entry.name.rpartition("/")[2]
         if entry.member or not (base == "zarr.json" or base.replace(".", "").isdecimal()):
             continue
         parts = entry.name.split("/")
         dropped = entry.path.parents[len(parts) - 1]
         root = _root(entry.path.parent, dropped, known)
-        if root is None:
-            continue
-        if root not in found:
+        if root is not None and root not in found:
             depth = len(root.parts) - len(dropped.parts)
             found[root] = "/".join(parts[:depth]) or root.name, []
-        found[root][1].append(number)
+    if found:  # everything in these folders belongs to them: labels, other metadata
+        marks = tuple(f"{root}{os.sep}" for root in found)
+        for number, entry in enumerate(listing.entries):
+            path = str(entry.path)
+            if path.startswith(marks):
+                mark = next(each for each in marks if path.startswith(each))
+                found[Path(mark)][1].append(number)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from engine.data.importers.sources import Entry, Listing
@@ -108,7 +108,7 @@ def frame_runs(listing: Listing) -> list[FrameRun]:
         numbers = tuple(number for number, _ in members)
         if len(set(numbers)) < len(numbers):
             continue  # 1.png and 001.png: not frames of one video
-        called = prefix.strip("_-. ").lower() in _FRAME_WORDS
+        called = _is_called_frames(prefix)
         name = f"{folder}/{prefix.rstrip('_-. ')}".strip("/") if prefix and not called else folder or "frames"
         runs.append(FrameRun(name, numbers, tuple(entry for _, entry in members), called))
     return sorted(runs, key=lambda run: run.name)
@@ -119,10 +119,24 @@ def count_clip_files(listing: Listing) -> int:
 
     Numbered pictures that are not called frames count half: they are pictures first, and clips if asked for.
     """
-    videos = sum(
-        is_video(listing, entry) or is_moving_gif(listing, entry)
-        for entry in listing.entries
-        if (suffix := suffix_of(entry.name)) in VIDEO_SUFFIXES or suffix == "gif"
-    )
-    runs = frame_runs(listing)
-    return videos + sum(len(run.entries) if run.called_frames else len(run.entries) // 2 for run in runs)
+    videos = 0
+    runs: Counter[str] = Counter()
+    for entry in listing.entries:
+        name = entry.name
+        stem, _, suffix = name.rpartition(".")
+        if suffix in _PICTURE_SUFFIXES or suffix.lower() in _PICTURE_SUFFIXES:
+            beginning = stem.rstrip("0123456789")
+            if len(beginning) < len(stem):
+                runs[beginning] += 1
+        elif suffix.lower() == "gif":
+            videos += is_moving_gif(listing, entry)
+        else:
+            videos += is_video(listing, entry)
+    for beginning, count in runs.items():
+        if count >= SHORTEST_RUN:
+            videos += count if _is_called_frames(beginning.rpartition("/")[2]) else count // 2
+    return videos
+
+
+def _is_called_frames(prefix: str) -> bool:
+    return prefix.strip("_-. ").lower() in _FRAME_WORDS

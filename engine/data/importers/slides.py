@@ -16,12 +16,14 @@ from engine.data.importers.image_plan import counted
 from engine.data.importers.naming import name_records
 from engine.data.importers.slides_opening import (
     OPENSLIDE_ONLY,
+    SLIDE_SUFFIXES,
     SlideHeader,
     is_slide,
     missing_openslide,
     opened_slide,
     read_slide_header,
     read_square,
+    suffix_of,
 )
 from engine.data.importers.slides_tissue import Grid, find_tissue, lay_grid, tissue_shares
 from engine.data.importers.sources import Entry, Listing
@@ -95,7 +97,7 @@ class SlideJob:
 
 def count_slide_files(listing: Listing) -> int:
     """Return how many files are whole slides."""
-    return sum(is_slide(listing, entry) for entry in listing.entries)
+    return sum(is_slide(listing, entry) for entry in listing.entries if suffix_of(entry) in SLIDE_SUFFIXES)
 
 
 def survey_slides(listing: Listing, options: ImportOptions, settings: SlideSettings) -> Survey:
@@ -234,7 +236,7 @@ def _mask(
 def _find(listing: Listing) -> tuple[list[Entry], list[Skipped]]:
     entries, skipped = [], []
     for entry in listing.entries:
-        suffix = entry.name.rpartition(".")[2].lower()
+        suffix = suffix_of(entry)
         if is_slide(listing, entry):
             entries.append(entry)
         elif suffix in OPENSLIDE_ONLY:

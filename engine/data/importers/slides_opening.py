@@ -18,7 +18,7 @@ import tifffile
 import tiffslide
 from PIL import Image
 
-from engine.data.importers.channels_tiff import tiff_directories
+from engine.data.importers.channels_tiff import TIFF_MARKS, tiff_directories
 from engine.data.importers.sources import Entry, Listing
 from engine.errors import DataError
 from engine.protocol.inspections import Array
@@ -26,6 +26,7 @@ from engine.protocol.inspections import Array
 TIFF_SLIDES = frozenset({"svs", "ndpi", "scn", "tif", "tiff", "btf"})
 OPENSLIDE_ONLY = frozenset({"mrxs", "vms", "vmu", "svslide", "bif"})
 _NAMED_SLIDES = frozenset({"svs", "ndpi", "scn"})
+SLIDE_SUFFIXES = TIFF_SLIDES | OPENSLIDE_ONLY
 _MOST_PIXELS = 1 << 38
 _SMALLEST_PYRAMID = 1 << 20  # pixels; what is smaller is a picture
 _STRIP_PIXELS = 1 << 25
@@ -43,16 +44,21 @@ class SlideHeader:
     downsamples: tuple[float, ...]  # of each level
 
 
+def suffix_of(entry: Entry) -> str:
+    """Return the extension in lower case without the dot."""
+    return entry.name.rpartition(".")[2].lower()
+
+
 def is_slide(listing: Listing, entry: Entry) -> bool:
     """Whether a file is a whole slide: by its name and first directories."""
-    suffix = entry.name.rpartition(".")[2].lower()
+    suffix = suffix_of(entry)
     if suffix in OPENSLIDE_ONLY:
         return not missing_openslide(suffix) and not entry.member
     if suffix not in TIFF_SLIDES:
         return False
     if entry.member:
         return suffix in _NAMED_SLIDES
-    if listing.head(entry)[:4] not in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
+    if listing.head(entry)[:4] not in TIFF_MARKS:
         return False
     if suffix in _NAMED_SLIDES:
         return True

@@ -365,7 +365,7 @@ def test_that_bad_files_are_named_and_the_good_one_is_read(tmp_path):
     assert info.records == 1
     expected = {
         "empty.ome.tif": "empty",
-        "text.ome.tif": "not an OME-TIFF",
+        "text.ome.tif": "not a TIFF",
         "cut.ome.tif": "",
         "complex.ome.tif": "complex",
         "bomb.zarr": "at most",
