@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _MOST_FRAMES = 100_000
+_ROUNDED = 0.02  # by how much directions may depart from upright unit vectors, as rounded text does
+_LONGEST_MM = 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ def read_frames(found: Dataset) -> tuple[Frame, ...]:
     )
     whole = Frame(
         read_numbers(found, "ImagePositionPatient", 3),
-        read_numbers(found, "ImageOrientationPatient", 6),
-        read_numbers(found, "PixelSpacing", 2) or read_numbers(found, "ImagerPixelSpacing", 2),
+        _directions(found),
+        _pixel_mm(found, "PixelSpacing") or _pixel_mm(found, "ImagerPixelSpacing"),
         read_number(found, "RescaleSlope", 1.0),
         read_number(found, "RescaleIntercept", 0.0),
         (
@@ -86,8 +88,8 @@ def _functional(whole: Frame, shared: Any, own: Any, place: int) -> Frame:
     frame_types = group("MRImageFrameTypeSequence") or group("CTImageFrameTypeSequence")
     return Frame(
         read_numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3) or whole.position,
-        read_numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6) or whole.orientation,
-        read_numbers(measures, "PixelSpacing", 2) or whole.spacing,
+        _directions(group("PlaneOrientationSequence")) or whole.orientation,
+        _pixel_mm(measures, "PixelSpacing") or whole.spacing,
         read_number(scaling, "RescaleSlope", whole.slope),
         read_number(scaling, "RescaleIntercept", whole.inter),
         (
@@ -99,6 +101,23 @@ def _functional(whole: Frame, shared: Any, own: Any, place: int) -> Frame:
         ),
         (read_words(frame_types, "FrameType")[:4] or whole.kind[0], echo, b_value),
     )
+
+
+def _directions(found: Any) -> tuple[float, ...]:
+    """Return the directions of rows and columns; () where they are not two upright unit vectors."""
+    numbers = read_numbers(found, "ImageOrientationPatient", 6)
+    if not numbers:
+        return ()
+    right, down = numbers[:3], numbers[3:]
+    lengths = [math.sqrt(sum(each * each for each in vector)) for vector in (right, down)]
+    slanted = abs(sum(one * other for one, other in zip(right, down, strict=True)))
+    return numbers if all(abs(length - 1) < _ROUNDED for length in lengths) and slanted < _ROUNDED else ()
+
+
+def _pixel_mm(found: Any, name: str) -> tuple[float, ...]:
+    """Return the distances between rows and between columns; () where they are not lengths."""
+    numbers = read_numbers(found, name, 2)
+    return numbers if all(0 < each < _LONGEST_MM for each in numbers) else ()
 
 
 def read_text(found: Any, name: str) -> str:

@@ -58,7 +58,7 @@ def read_stack(plan: StackPlan, paths: Sequence[Path]) -> Placed:
             slope, inter = plan.scales[time][level]
             values = stored[frame] * slope + inter if (slope, inter) != (1.0, 0.0) else stored[frame]
             if plan.hounsfield:
-                values = np.maximum(values, AIR_HU)
+                values = np.maximum(values.astype(np.int32), AIR_HU)
                 if padded is not None:
                     values = np.where(padded[frame], AIR_HU, values)
             voxels[time, level] = _cast(values, plan.dtype)
@@ -78,28 +78,38 @@ def decode(path: Path, rows: int, columns: int, frames: int) -> tuple[Dataset, A
     """
     from pydicom import dcmread
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd values of unimportant elements
-        found = dcmread(path, force=True)
-        if "PixelData" not in found and "FloatPixelData" not in found and "DoubleFloatPixelData" not in found:
-            raise DataError("has no pixels")
-        samples = int(found.get("SamplesPerPixel", 1))
-        check_size((frames, rows, columns, samples), max(1, int(found.get("BitsAllocated", 16)) // 8))
-        try:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd values of unimportant elements
+            found = dcmread(path, force=True)
+            _require_pixels(found)
+            samples = int(found.get("SamplesPerPixel", 1))
+            check_size((frames, rows, columns, samples), max(1, int(found.get("BitsAllocated", 16)) // 8))
             values = np.asarray(found.pixel_array)
-        except (RuntimeError, NotImplementedError) as error:
-            syntax = found.file_meta.get("TransferSyntaxUID", None)
-            name = getattr(syntax, "name", syntax) or "unknown"
-            raise DataError(f"is compressed as {name}, which cannot be decoded: {_first_line(error)}") from error
-        except (ValueError, AttributeError, KeyError, IndexError, EOFError, OSError) as error:
-            raise DataError(f"its pixels cannot be decoded: {_first_line(error)}") from error
+    except (DataError, MemoryError, OSError):
+        raise
+    except (RuntimeError, NotImplementedError) as error:
+        syntax = found.file_meta.get("TransferSyntaxUID", None)
+        name = getattr(syntax, "name", syntax) or "unknown"
+        raise DataError(f"is compressed as {name}, which cannot be decoded: {_first_line(error)}") from error
+    except Exception as error:  # (decoders raise anything over damaged files; the file is named)
+        raise DataError(f"its pixels cannot be decoded: {_first_line(error)}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # what decoders written in Rust raise, no Exception
+            raise
+        raise DataError(f"its pixels cannot be decoded: {_first_line(error)}") from error
     shape = (frames, rows, columns, *((samples,) if samples > 1 else ()))
     if values.size != math.prod(shape):
         raise DataError(f"has {values.size:,} pixel values; its header says {math.prod(shape):,}")
     return found, values.reshape(shape)
 
 
-def _first_line(error: Exception) -> str:
+def _require_pixels(found: Dataset) -> None:
+    if not any(name in found for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise DataError("has no pixels")
+
+
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 

@@ -71,8 +71,9 @@ def look_at_nifti(file: BinaryIO, name: str) -> VolumeHeader:
     if wide and len(start) < _HEADER_BYTES:
         raise DataError("the file is truncated: its header is cut")
     try:
-        header = Nifti2Header(start[:540], check=False) if wide else Nifti1Header(start[:348], check=False)
-        return _described(header, name, packed=packed)
+        with np.errstate(all="ignore"):  # over numbers that are none, which are refused
+            header = Nifti2Header(start[:540], check=False) if wide else Nifti1Header(start[:348], check=False)
+            return _described(header, name, packed=packed)
     except (HeaderDataError, ValueError, KeyError) as error:
         raise DataError(f"its header is damaged: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from tokenize import TokenError
 from typing import IO, BinaryIO
 
 import numpy as np
@@ -92,7 +93,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.generic
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, kind = read(file, max_header_size=10_000)
-    except (ValueError, EOFError, SyntaxError, TypeError) as error:
+    except (ValueError, EOFError, SyntaxError, TypeError, RecursionError, MemoryError, TokenError) as error:
         raise DataError(f"is not a readable NumPy file: {error}") from error
     if kind.hasobject:
         raise DataError("holds Python objects, which are never opened")

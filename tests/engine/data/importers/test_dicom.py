@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from pathlib import Path
@@ -375,6 +376,36 @@ def test_that_bad_files_are_named_with_reasons(tmp_path: Path, spoil: Any, reaso
     with pytest.raises(DataError) as caught:
         read(DICOM_VOLUMES, tmp_path)
     assert reason in caught.value.message
+
+
+def test_that_a_decoder_that_panics_names_the_file(tmp_path: Path) -> None:
+    data = bytearray((PYDICOM_FILES / "MR_small_RLE.dcm").read_bytes())
+    end = data.rfind(b"\xfe\xff\xdd\xe0")
+    data[end - 1000 : end] = bytes([0x81, 7]) * 500  # runs of 128 pixels, many more than there are
+    (tmp_path / "a.dcm").write_bytes(data)
+    with pytest.raises(DataError, match="cannot be decoded"):
+        read(DICOM_VOLUMES, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_that_random_damage_is_named_or_harmless(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    whole = (PYDICOM_FILES / "CT_small.dcm" if seed % 2 else write_enhanced(tmp_path / "e", voxels())).read_bytes()
+    path = tmp_path / "in" / "a.dcm"
+    path.parent.mkdir()
+    for _ in range(60):
+        data = bytearray(whole)
+        for place in rng.integers(132, min(4000, len(data)), rng.integers(1, 9)):
+            data[place] = rng.integers(256)
+        path.write_bytes(data[: rng.integers(len(data) // 2, 2 * len(data))])
+        with contextlib.suppress(DataError):
+            read(DICOM_VOLUMES, path)
+
+
+def test_that_unsigned_hounsfield_units_stay_as_they_are(tmp_path: Path) -> None:
+    write_series(tmp_path, voxels(), RescaleIntercept=0)
+    (record,) = read(DICOM_VOLUMES, tmp_path)
+    assert np.array_equal(record["volume"][0], voxels()[:, ::-1, ::-1])
 
 
 def test_that_slices_without_positions_are_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import zipfile
 from pathlib import Path
@@ -376,6 +377,26 @@ def test_that_bad_headers_are_named_with_reasons(tmp_path: Path, name: str, text
     with pytest.raises(DataError) as caught:
         read(VOLUMES, tmp_path / "inside")
     assert reason in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.mha", "a.npy", "a.npz"])
+def test_that_random_damage_is_named_or_harmless(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith("npy"):
+        np.save(path, voxels())
+    elif name.endswith("npz"):
+        np.savez(path, image=voxels())
+    else:
+        sitk.WriteImage(sitk_image(voxels()), str(path))
+    whole = path.read_bytes()
+    rng = np.random.default_rng(len(name))
+    for _ in range(100):
+        data = bytearray(whole)
+        for place in rng.integers(0, 600, rng.integers(1, 9)):
+            data[place] = rng.integers(256)
+        path.write_bytes(data[: rng.integers(len(data) // 2, 2 * len(data))])
+        with contextlib.suppress(DataError):
+            read(VOLUMES, path)
 
 
 def test_that_python_objects_are_never_opened(tmp_path: Path) -> None:
