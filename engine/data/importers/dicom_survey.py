@@ -242,7 +242,9 @@ def _warnings(stacks: Sequence[Stack], names: Sequence[str]) -> tuple[str, ...]:
     for stack, name in zip(stacks, names, strict=True):
         for doubt in describe_geometry(stack, measure(stack)):
             found.setdefault(doubt, []).append(name)
-    return tuple(
+    mixed = sorted({stack.first.header.modality for stack in stacks})
+    mix = (f"{' and '.join(mixed)} are mixed; their values mean different things.",) if len(mixed) > 1 else ()
+    return mix + tuple(
         f"{members[0]}{f' and {len(members) - 1} more' if len(members) > 1 else ''}: {doubt}."
         for doubt, members in found.items()
     )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import h5py
 
+from engine.data.importers.dicom_headers import SUFFIXES as DICOM_SUFFIXES
 from engine.data.importers.image_plan import counted
 from engine.data.importers.image_survey import IMAGE_SUFFIXES
 from engine.data.importers.sources import is_archive
+from engine.data.importers.volumes_files import looks_like_volume_file, suffix_of
 from engine.data.pictures import sniff
 
 _MOST_FILES = 200
 _MOST_NAMES = 5000
+_ARCHIVE = "archive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +40,27 @@ def peek(paths: Sequence[str | Path]) -> Glance:
         return Glance(f"{missing or 'Nothing'} does not exist.", accepted=False, target="none")
     if len(roots) == 1 and (special := _special(roots[0])) is not None:
         return special
-    images = others = archives = 0
+    found: Counter[str] = Counter()
     more = False
     for path in _files(roots):
-        if images + others + archives >= _MOST_FILES:
+        if found.total() >= _MOST_FILES:
             more = True
             break
-        if is_archive(path):
-            archives += 1
-        elif path.suffix.lower() in IMAGE_SUFFIXES and _is_picture(path):
-            images += 1
-        else:
-            others += 1
-    parts = [counted(images, "image")] if images else []
-    parts += [counted(archives, "archive")] if archives else []
+        found[_what(path)] += 1
+    others = found.pop("", 0)
+    parts = [counted(found[what], what) for what in (*_KINDS, _ARCHIVE) if found[what]]
     if not parts:
-        return Glance("No image or archive that can be imported.", accepted=False, target="none")
+        return Glance("No file that can be imported.", accepted=False, target="none")
     ends = [f"{counted(others, 'file')} not loaded"] if others else []
     text = ("At least " if more else "") + " and ".join(parts)
     return Glance(", ".join([text, *ends]) + ".", accepted=True)
+
+
+def _what(path: Path) -> str:
+    """Return the word for a file that can be imported, or ""."""
+    if is_archive(path):
+        return _ARCHIVE
+    return next((what for what, fits in _KINDS.items() if fits(path)), "")
 
 
 def _special(path: Path) -> Glance | None:
@@ -96,9 +101,31 @@ def _files(roots: Sequence[Path]) -> Iterator[Path]:
             continue  # a folder that cannot be read is named by the plan
 
 
-def _is_picture(path: Path) -> bool:
+def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return bool(sniff(file.read(16)))
+            return file.read(256)
     except OSError:
-        return False
+        return b""
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and bool(sniff(_head(path)[:16]))
+
+
+def _is_dicom(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    open_name = not suffix or suffix in DICOM_SUFFIXES or suffix[1:].isdigit()
+    return open_name and _head(path)[128:132] == b"DICM"
+
+
+def _is_volume(path: Path) -> bool:
+    return looks_like_volume_file(path.name, _head(path)) if suffix_of(path.name) else False
+
+
+# what a file is called → whether it is that; the first that fits
+_KINDS: dict[str, Callable[[Path], bool]] = {
+    "image": _is_picture,
+    "DICOM file": _is_dicom,
+    "volume file": _is_volume,
+}

@@ -45,15 +45,19 @@ class Table:
                 end = "/".join(parts[start:])
                 by_end[end] = row if start == 0 or end not in by_end else None
             if parts:
-                by_end.setdefault("stem:" + PurePosixPath(parts[-1]).stem, row)
+                by_end.setdefault("stem:" + _stem(parts[-1]), row)
         return dict(_matches(names, by_end))
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem.removesuffix(".nii")  # as in case_01.nii.gz
 
 
 def _matches(names: Iterable[str], by_end: Mapping[str, dict[str, str] | None]) -> Iterator[tuple[str, dict[str, str]]]:
     for name in names:
         parts = name.split("/")
         keys = ["/".join(parts[start:]) for start in range(len(parts))]
-        keys.append("stem:" + PurePosixPath(parts[-1]).stem)
+        keys.append("stem:" + _stem(parts[-1]))
         row = next((found for key in keys if (found := by_end.get(key)) is not None), None)
         if row is not None:
             yield name, row

@@ -45,20 +45,25 @@ def is_volume(listing: Listing, entry: Entry) -> bool:
     suffix = suffix_of(entry.name)
     if not suffix:
         return False
-    head = listing.head(entry)
     if suffix in {".nii", ".nii.gz"}:
         return True  # what is not is named by the survey
-    if not head:
-        return bool(entry.member) and suffix not in {".npy", ".npz", ".hdr"}
-    if suffix == ".hdr":
-        return is_nifti(head) and head[344:347] in {b"ni1", b"ni2"}
+    if entry.member:
+        return suffix not in {".npy", ".npz", ".hdr"}
+    return looks_like_volume_file(entry.name, listing.head(entry))
+
+
+def looks_like_volume_file(name: str, head: bytes) -> bool:
+    """Whether a file is one by its name and its first bytes, at least 256 of them."""
+    suffix = suffix_of(name)
+    if suffix in {".nii", ".nii.gz", ".hdr"}:
+        return is_nifti(head)
     if suffix in {".nrrd", ".nhdr"}:
         return is_nrrd(head)
     if suffix in {".mha", ".mhd"}:
         return is_meta(head)
     if suffix == ".npy":
         return looks_like_volume(shape_in(head))
-    return head[:4] == b"PK\x03\x04"
+    return suffix == ".npz" and head[:4] == b"PK\x03\x04"
 
 
 def says_time(listing: Listing, entry: Entry) -> bool:

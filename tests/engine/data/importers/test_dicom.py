@@ -13,6 +13,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
+from engine.data.importers import peek
 from engine.data.importers.dicom import DICOM_CINES, DICOM_IMAGES, DICOM_VOLUMES
 from engine.data.importers.sources import list_sources
 from engine.errors import DataError
@@ -271,6 +272,23 @@ def test_that_files_without_extension_are_recognised_by_their_content(tmp_path: 
     listing = list_sources([tmp_path])
     assert DICOM_VOLUMES.recognise(listing) == 12
     assert "README" not in survey(DICOM_VOLUMES, tmp_path).explained
+
+
+def test_that_a_glance_counts_files_by_what_they_are(tmp_path: Path) -> None:
+    for path in write_series(tmp_path, voxels((3, 8, 10)), names="IM{level:04d}"):
+        assert peek([path]).text == "1 DICOM file."
+    sitk.WriteImage(sitk_series(tmp_path), str(tmp_path / "a.nii.gz"))
+    sitk.WriteImage(sitk_series(tmp_path), str(tmp_path / "b.mha"))
+    (tmp_path / "c.nrrd").write_text("hello")
+    assert peek([tmp_path]).text == "3 DICOM files and 2 volume files, 1 file not loaded."
+
+
+def test_that_mixed_scanners_are_warned_of(tmp_path: Path) -> None:
+    write_series(tmp_path, voxels(), names="a{level}.dcm")
+    write_series(
+        tmp_path, voxels(seed=2), names="b{level}.dcm", SOPClassUID=MR, Modality="MR", SeriesInstanceUID=uid("mr")
+    )
+    assert survey(DICOM_VOLUMES, tmp_path).warnings == ("CT and MR are mixed; their values mean different things.",)
 
 
 def test_that_patients_are_groups_under_pseudonyms(tmp_path: Path) -> None:

@@ -236,6 +236,14 @@ def test_that_patients_are_groups_and_folders_are_classes(tmp_path: Path) -> Non
     ]  # fmt: skip
 
 
+def test_that_a_table_of_cases_gives_labels_and_splits(tmp_path: Path) -> None:
+    for number in range(2):
+        nifti(tmp_path / f"case_{number}.nii.gz", voxels(seed=number).T)
+    (tmp_path / "cases.csv").write_text("id,label,split\ncase_0,sick,train\ncase_1,well,test\n")
+    found = survey(VOLUMES, tmp_path)
+    assert [(unit.label, unit.split) for unit in found.units] == [("sick", "train"), ("well", "test")]
+
+
 def test_that_resampling_there_and_back_keeps_the_centre_of_mass(tmp_path: Path) -> None:
     z, y, x = np.meshgrid(*(np.arange(side) for side in (24, 26, 28)), indexing="ij")
     blob = 1000 * np.exp(-((z - 10) ** 2 + (y - 14) ** 2 + (x - 12) ** 2) / 30)
