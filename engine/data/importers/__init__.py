@@ -25,6 +25,7 @@ from engine.data.importers.points import POINTS
 from engine.data.importers.slides import SLIDES
 from engine.data.importers.sources import Listing, list_sources
 from engine.data.importers.texts import TEXTS
+from engine.data.importers.views import VIEW_PAIRS, VIEWS
 from engine.data.importers.volumes import CINES, VOLUMES
 from engine.errors import DataError
 from engine.protocol.inspections import Array
@@ -49,6 +50,8 @@ _IMPORTERS: tuple[Importer, ...] = (
     DICOM_IMAGES,
     VOLUMES,
     CINES,
+    VIEWS,
+    VIEW_PAIRS,
     ARRAYS,
 )
 
