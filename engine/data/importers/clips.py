@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from engine.data.importers.clips_dicom import find_loops, look_at_loops
 from engine.data.importers.clips_finding import (
     VIDEO_SUFFIXES,
     FrameRun,
@@ -26,6 +27,8 @@ from engine.data.importers.clips_video import (
     look,
     read_header,
 )
+from engine.data.importers.dicom_headers import DicomHeader
+from engine.data.importers.dicom_heap import name_units, owner_of, pseudonyms, read_names
 from engine.data.importers.image_plan import counted
 from engine.data.importers.naming import Named, name_records
 from engine.data.importers.sources import Entry, Listing
@@ -49,6 +52,7 @@ class _Found:
     looks: list[Look]
     skipped: list[Skipped]
     every_one_looked_at: bool
+    loops: list[DicomHeader]
 
     @property
     def sizes(self) -> set[tuple[int, int]]:
@@ -62,11 +66,11 @@ def survey_clips(listing: Listing, options: ImportOptions, settings: ClipSetting
         DataError: there is no video and no folder of numbered pictures.
     """
     found = _find(listing, options)
-    if not found.videos and not found.runs:
+    if not found.videos and not found.runs and not found.loops:
         reason = f" ({found.skipped[0].path}: {found.skipped[0].reason})" if found.skipped else ""
         raise DataError(
             f"There is no video among {len(listing.entries)} files{reason}.",
-            "MP4, MOV, AVI, MKV, WebM, moving GIF and folders of at least 8 numbered pictures can be read.",
+            "MP4, MOV, AVI, MKV, WebM, moving GIF, DICOM loops and folders of 8 or more numbered pictures can be read.",
         )
     channels = _channels(found, settings)
     tables = tables_beside(listing, [entry for entry, _ in found.videos]) if settings.tracks else {}
@@ -90,6 +94,11 @@ def survey_clips(listing: Listing, options: ImportOptions, settings: ClipSetting
         made, count = _run_units(run, said, shape, settings, frame_bytes, must_be_grey=strict)
         units += made
         records += count
+    if found.loops:
+        made, count, words = _loop_units(found.loops, listing, options, shape, settings, must_be_grey=strict)
+        units += made
+        records += count
+        named += words
     frames = _usual_frames(found, settings)
     clip_bytes = frames * frame_bytes
     side = _side(found, shape)
@@ -116,7 +125,7 @@ def survey_clips(listing: Listing, options: ImportOptions, settings: ClipSetting
         sizes=_sizes_text(found),
         warnings=_warnings(clip_bytes, found),
         labelled=labelled,
-        group="identity" if tracked else "video",
+        group="identity" if tracked else "patient" if found.loops else "video",
         complete=all(header is not None for _, header in found.videos),
     )
 
@@ -145,8 +154,9 @@ def _find(listing: Listing, options: ImportOptions) -> _Found:
                 videos.append((entry, header))
     wanted = {FieldKind.CLIP.value, CLIPS_NAME}
     runs = [run for run in frame_runs(listing) if run.called_frames or options.kind in wanted]
-    looks, unseen = _look_at(videos, runs)
-    return _Found(videos, runs, looks, skipped, unseen)
+    looks, every = _look_at(videos, runs)
+    loops = find_loops(listing)
+    return _Found(videos, runs, looks + look_at_loops(loops), skipped, every and not loops, loops)
 
 
 def _header(entry: Entry) -> Header | str | None:
@@ -202,7 +212,7 @@ def _frame_bytes(found: _Found, shape: Shape) -> int:
 
 def _usual_frames(found: _Found, settings: ClipSettings) -> float:
     counts = [_frames_of(header, settings) for _, header in found.videos if header is not None]
-    counts += [len(run.numbers) for run in found.runs]
+    counts += [len(run.numbers) for run in found.runs] + [len(loop.frames) for loop in found.loops]
     usual = sum(counts) / len(counts) if counts else 64.0
     return min(usual, settings.clip_frames) if settings.clip_frames else usual
 
@@ -286,6 +296,26 @@ def _track_units(
     return units, clips
 
 
+def _loop_units(
+    loops: Sequence[DicomHeader],
+    listing: Listing,
+    options: ImportOptions,
+    shape: Shape,
+    settings: ClipSettings,
+    *,
+    must_be_grey: bool,
+) -> tuple[list[Unit], int, list[Named]]:
+    """Return a unit for each loop, called after pseudonyms, grouped by patient."""
+    aliases = pseudonyms(loops)
+    said = read_names(loops, listing, options)
+    units = []
+    for loop, name, words in zip(loops, name_units(loops, aliases), said, strict=True):
+        job = ClipJob(shape, 0, None, must_be_grey=must_be_grey, title=name, loop=loop)
+        group = words.group or aliases[owner_of(loop)]
+        units.append(Unit(name, (loop.entry,), words.label, words.split, group, job))
+    return units, sum(count_clips(len(loop.frames), settings) for loop in loops), said
+
+
 def _clips_per_unit(frame_bytes: int, frames: int, settings: ClipSettings) -> int:
     length = min(settings.clip_frames or frames, frames) or 1
     return max(1, _UNIT_BYTES // max(1, frame_bytes * length))
@@ -309,6 +339,16 @@ def _recognised(found: _Found, shape: Shape, settings: ClipSettings, records: in
                 count=len(found.videos),
                 text=counted(len(found.videos), "video"),
                 detail=detail if headers else "",
+                reading=reading,
+            )
+        )
+    if found.loops:
+        told.append(
+            Recognised(
+                kind=FieldKind.CLIP.value,
+                count=len(found.loops),
+                text=counted(len(found.loops), "DICOM loop"),
+                detail=f"{sum(len(loop.frames) for loop in found.loops):,} frames",
                 reading=reading,
             )
         )
@@ -342,6 +382,8 @@ def _warnings(clip_bytes: float, found: _Found) -> tuple[str, ...]:
         )
     if len({each.grey for each in found.looks}) > 1:
         warnings.append("Some videos are grey and some have colour; all are kept with three channels.")
+    if found.loops:
+        warnings.append("Frames of DICOM loops may show names of patients; look at the previews.")
     return tuple(warnings)
 
 

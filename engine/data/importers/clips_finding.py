@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+from engine.data.importers.clips_dicom import count_loops
 from engine.data.importers.sources import Entry, Listing
 
 VIDEO_SUFFIXES = frozenset(
@@ -135,7 +136,7 @@ def count_clip_files(listing: Listing) -> int:
     for beginning, count in runs.items():
         if count >= SHORTEST_RUN:
             videos += count if _is_called_frames(beginning.rpartition("/")[2]) else count // 2
-    return videos
+    return videos + count_loops(listing)
 
 
 def _is_called_frames(prefix: str) -> bool:

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.data.importers.clips_dicom import read_loop
 from engine.data.importers.clips_finding import suffix_of
 from engine.data.importers.clips_settings import ClipSettings, chosen_frames, clip_place, count_clips, fill_up
 from engine.data.importers.clips_tracks import Track, crop_square
-from engine.data.importers.clips_video import Shape, index_frames, is_grey, read_frames, read_header
+from engine.data.importers.clips_video import Index, Shape, index_frames, is_grey, read_frames, read_header
+from engine.data.importers.dicom_headers import DicomHeader
 from engine.data.importers.units import Unit, Values
 from engine.data.pictures import decode_picture
 from engine.errors import DataError
 from engine.protocol.inspections import Array
 
 _MOST_CLIP_BYTES = 1024**3
+_AT_ONCE_BYTES = 128 * 1024**2
 _GREY_UNEXPECTED = "shows colour, and the videos looked at first are grey; ask for colour `rgb` or `grey`"
 
 
@@ -34,6 +37,7 @@ class ClipJob:
     offset: int = 0  # place of the first of these pictures in the folder
     frames: int = 0  # of the whole folder
     track: Track | None = None
+    loop: DicomHeader | None = None
 
 
 def read_clips(unit: Unit, paths: tuple[Path, ...], settings: ClipSettings) -> Iterator[Values]:
@@ -45,6 +49,8 @@ def read_clips(unit: Unit, paths: tuple[Path, ...], settings: ClipSettings) -> I
     job: ClipJob = unit.details
     if job.track is not None:
         yield from _read_track(paths[0], job, settings)
+    elif job.loop is not None:
+        yield from _read_loop(paths[0], job.loop, job, settings)
     elif job.numbers:
         yield from _read_run(paths, job, settings)
     else:
@@ -62,17 +68,18 @@ def _read_video(path: Path, job: ClipJob, settings: ClipSettings) -> Iterator[Va
         raise DataError(f"the video is shorter than its header says: it has {len(index.stamps)} frames")
     several = clips > 1
     read = 0
-    for number in range(first, last):
-        start, stop = clip_place(number, len(places), settings)
-        chosen = fill_up(places[start:stop], settings)
-        if chosen is None:
-            raise DataError(f"has {len(places)} frames, fewer than the {settings.clip_frames} of a clip")
-        start_s = float(index.times_s[chosen[0]])
+    chosen = [fill_up(places[slice(*clip_place(each, len(places), settings))], settings) for each in range(first, last)]
+    filled = [each for each in chosen if each is not None]
+    if len(filled) < len(chosen):
+        raise DataError(f"has {len(places)} frames, fewer than the {settings.clip_frames} of a clip")
+    known = _read_at_once(path, index, filled, job.shape)
+    for shown in filled:
+        start_s = float(index.times_s[shown[0]])
         name = _name(job.title, start_s, several=several)
         try:
-            frames = read_frames(path, index, chosen.tolist(), job.shape)
-            _check_colour(path, frames, job, index.stamps)
-            clip = _stacked(frames, chosen)
+            frames = known or read_frames(path, index, shown.tolist(), job.shape)
+            _check_colour(path, shown, job, index)
+            clip = _stacked(frames, shown)
         except DataError as error:
             if not several:
                 raise
@@ -81,16 +88,43 @@ def _read_video(path: Path, job: ClipJob, settings: ClipSettings) -> Iterator[Va
         read += clip.nbytes
         if read > _MOST_CLIP_BYTES:
             raise DataError("too large to be read in one piece; choose a smaller size, or unpack the archive")
-        yield _record(clip, index.times_s[chosen], start_s, name)
+        yield _record(clip, index.times_s[shown], start_s, name)
 
 
-def _check_colour(path: Path, frames: dict[int, Array], job: ClipJob, stamps: Array) -> None:
-    """Refuse a video whose colour would be lost because those looked at first are grey."""
+def _read_at_once(path: Path, index: Index, chosen: Sequence[Array], shape: Shape) -> dict[int, Array]:
+    """Return all frames of some clips, in one go where they are small; {} where that fails or they are not."""
+    wanted = sorted({int(place) for places in chosen for place in places})
+    header = read_header(path)
+    pixels = shape.px**2 if shape.px else header.width * header.height
+    if len(chosen) < 2 or len(wanted) * pixels * shape.channels > _AT_ONCE_BYTES:
+        return {}
+    try:
+        return read_frames(path, index, wanted, shape)
+    except DataError:
+        return {}  # then clip by clip, which tells the damaged ones
+
+
+def _read_loop(path: Path, loop: DicomHeader, job: ClipJob, settings: ClipSettings) -> Iterator[Values]:
+    frames, times, grey = read_loop(path, loop, job.shape, settings)
+    if job.must_be_grey and not grey:
+        raise DataError(_GREY_UNEXPECTED)
+    places = chosen_frames(times, settings.frame_rate_hz)
+    clips = count_clips(len(places), settings)
+    for number in range(clips):
+        start, stop = clip_place(number, len(places), settings)
+        chosen = fill_up(places[start:stop], settings)
+        if chosen is None:
+            raise DataError(f"has {len(places)} frames, fewer than the {settings.clip_frames} of a clip")
+        start_s = float(times[chosen[0]])
+        yield _record(frames[chosen], times[chosen], start_s, _name(job.title, start_s, several=clips > 1))
+
+
+def _check_colour(path: Path, shown: Array, job: ClipJob, index: Index) -> None:
+    """Refuse a clip whose colour would be lost because the videos looked at first are grey."""
     if not job.must_be_grey or read_header(path).grey:
         return
-    index = index_frames(path)
-    middle = sorted(frames)[len(frames) // 2]
-    if middle < len(stamps) and not is_grey(read_frames(path, index, [middle], Shape(0, 3))[middle]):
+    middle = int(shown[len(shown) // 2])
+    if not is_grey(read_frames(path, index, [middle], Shape(0, 3))[middle]):
         raise DataError(_GREY_UNEXPECTED)
 
 
@@ -146,7 +180,7 @@ def _read_track(path: Path, job: ClipJob, settings: ClipSettings) -> Iterator[Va
         if chosen is None:
             raise DataError(f"has {len(places)} frames, fewer than the {settings.clip_frames} of a clip")
         frames = read_frames(path, index, known[chosen].tolist(), Shape(0, job.shape.channels))
-        _check_colour(path, frames, job, index.stamps)
+        _check_colour(path, known[chosen], job, index)
         clip = np.stack([crop_square(frames[int(known[place])], track.boxes[place], job.shape.px) for place in chosen])
         start_s = float(times[chosen[0]])
         name = _name(f"{job.title}/{track.identity}", start_s, several=clips > 1)

@@ -66,6 +66,15 @@ class ClipSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             "Import", 0.01, 100_000.0, "frames/s",
         ),
     ] = 25.0  # fmt: skip
+    crop_loops: Annotated[
+        bool,
+        setting(
+            "Cut out the picture of loops",
+            "Of DICOM loops keep the region that the file calls the picture, without the border in which names may "
+            "stand.",
+            "Import",
+        ),
+    ] = True  # fmt: skip
     tracks: Annotated[
         bool,
         setting(

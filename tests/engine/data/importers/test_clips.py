@@ -10,6 +10,9 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import Dataset as DicomDataset
+from pydicom import dcmread
+from pydicom.sequence import Sequence as DicomSequence
 
 from engine.data.importers.clips import CLIPS
 from engine.data.importers.clips_finding import count_clip_files, frame_runs
@@ -19,6 +22,7 @@ from engine.data.importers.sources import list_sources
 from engine.data.store import Dataset
 from engine.errors import DataError
 from engine.protocol.messages import ImportOptions
+from tests.engine.data.importers.dicom_files import write_file
 from tests.engine.data.importers.reading_here import ReadHere
 from tests.engine.data.making import silent
 
@@ -363,3 +367,70 @@ def test_that_clips_reach_a_dataset_through_processes_of_their_own(tmp_path):
     assert info.labels["label"] == {"run": 2, "walk": 3}
     assert dataset.texts("video", np.arange(5)).count("walk/a.mp4") == 3
     assert dataset.read("clip", [0])[0].shape == (16, 3, 24, 24)
+
+
+ULTRASOUND = "1.2.840.10008.5.1.4.1.1.3.1"
+
+
+def loop_pixels(count=12, colour=False):
+    frames = np.random.default_rng(3).integers(0, 256, (count, 40, 50, 1), dtype=np.uint8)
+    frames = np.repeat(frames, 3, axis=3)
+    return frames if not colour else np.concatenate([frames[..., :2], 255 - frames[..., 2:]], axis=3)
+
+
+def write_loop(path, frames, **elements):
+    """Write a loop of frames (T, H, W) or (T, H, W, 3)."""
+    usual = {"SOPClassUID": ULTRASOUND, "Modality": "US", "NumberOfFrames": len(frames), "SeriesDescription": "A4C"}
+    if frames.ndim == 4:
+        usual |= {"Rows": frames.shape[1], "Columns": frames.shape[2], "SamplesPerPixel": 3}
+        usual |= {"PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    return write_file(path, frames, **(usual | elements))
+
+
+def test_that_ultrasound_loops_keep_their_grey_values_and_frame_times(tmp_path):
+    path = write_loop(tmp_path / "a.dcm", loop_pixels()[..., 0], FrameTime=20.0)
+    dataset, info = imported(path, tmp_path)
+    clip, times = clip_of(dataset, 0)
+    assert np.array_equal(clip[:, 0], dcmread(path).pixel_array)
+    assert np.allclose(times, np.arange(12) * 0.02)
+    assert dataset.schema.get("clip").channels == ("grey",)
+    assert "MRN" not in dataset.texts("name", [0])[0] + dataset.texts("patient", [0])[0]
+    assert "names of patients" in info.survey.warnings[0]
+
+
+def test_that_frame_time_vectors_are_true_times(tmp_path):
+    steps = [0, 20, 20, 40, 40, 40, 20, 20, 20, 20, 20, 20]
+    path = write_loop(tmp_path / "a.dcm", loop_pixels()[..., 0], FrameTimeVector=[float(step) for step in steps])
+    dataset, _ = imported(path, tmp_path, settings={"clip_frames": 6})
+    assert np.allclose(clip_of(dataset, 0)[1], np.cumsum(steps[:6]) / 1000)
+    assert dataset.column("start")[1] == pytest.approx(sum(steps[:7]) / 1000)
+
+
+def test_that_loops_in_colour_that_are_grey_take_one_channel_and_others_three(tmp_path):
+    write_loop(tmp_path / "grey" / "a.dcm", loop_pixels())
+    grey, _ = imported(tmp_path / "grey", tmp_path)
+    assert np.array_equal(clip_of(grey, 0)[0][:, 0], loop_pixels()[..., 0])
+    write_loop(tmp_path / "colour" / "a.dcm", loop_pixels(colour=True))
+    colour, _ = imported(tmp_path / "colour", tmp_path)
+    assert np.array_equal(clip_of(colour, 0)[0], loop_pixels(colour=True).transpose(0, 3, 1, 2))
+
+
+def test_that_the_border_of_a_loop_is_cut_off(tmp_path):
+    region = DicomDataset()
+    region.RegionSpatialFormat = 1
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 10, 5
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = 39, 34
+    path = write_loop(tmp_path / "a.dcm", loop_pixels()[..., 0], SequenceOfUltrasoundRegions=DicomSequence([region]))
+    cut_out, _ = imported(path, tmp_path)
+    assert np.array_equal(clip_of(cut_out, 0)[0][:, 0], loop_pixels()[:, 5:35, 10:40, 0])
+    whole, _ = imported(path, tmp_path, settings={"crop_loops": False})
+    assert clip_of(whole, 0)[0].shape == (12, 1, 40, 50)
+
+
+def test_that_a_loop_without_all_its_frames_is_named(tmp_path):
+    write_loop(tmp_path / "a.dcm", loop_pixels()[..., 0])
+    write_loop(tmp_path / "b.dcm", loop_pixels()[:5, ..., 0], NumberOfFrames=9, SeriesDescription="cut")
+    _, info = imported(tmp_path, tmp_path)
+    assert info.records == 1
+    assert len(info.skipped) == 1
+    assert "cut" in info.skipped[0].path
