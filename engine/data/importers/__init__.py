@@ -17,6 +17,7 @@ from engine.data.importers.bags import BAGS
 from engine.data.importers.channels import CHANNELS
 from engine.data.importers.clips import CLIPS
 from engine.data.importers.dicom import DICOM_CINES, DICOM_IMAGES, DICOM_VOLUMES
+from engine.data.importers.grids import GRIDS
 from engine.data.importers.images import ImageImporter
 from engine.data.importers.importer import Importer, Progress
 from engine.data.importers.pairs import PAIRS
@@ -45,6 +46,7 @@ _IMPORTERS: tuple[Importer, ...] = (
     PAIRS,
     TEXTS,
     POINTS,
+    GRIDS,
     DICOM_VOLUMES,
     DICOM_CINES,
     DICOM_IMAGES,
