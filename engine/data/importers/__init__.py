@@ -12,22 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from engine.data.importers.arrays import ARRAYS
-from engine.data.importers.bags import BAGS
-from engine.data.importers.channels import CHANNELS
-from engine.data.importers.clips import CLIPS
-from engine.data.importers.dicom import DICOM_CINES, DICOM_IMAGES, DICOM_VOLUMES
-from engine.data.importers.grids import GRIDS
-from engine.data.importers.images import ImageImporter
 from engine.data.importers.importer import Importer, Progress
-from engine.data.importers.pairs import PAIRS
 from engine.data.importers.peeking import Glance, peek
-from engine.data.importers.points import POINTS
-from engine.data.importers.slides import SLIDES
 from engine.data.importers.sources import Listing, list_sources
-from engine.data.importers.texts import TEXTS
-from engine.data.importers.views import VIEW_PAIRS, VIEWS
-from engine.data.importers.volumes import CINES, VOLUMES
 from engine.errors import DataError
 from engine.protocol.inspections import Array
 from engine.protocol.messages import ImportOptions, ImportPlan
@@ -35,27 +22,6 @@ from engine.protocol.schema import DatasetInfo
 from engine.workspace import Workspace
 
 __all__ = ["Glance", "Importer", "peek", "plan_import", "run_import"]
-
-# of two that would read equally many files, the first is taken
-_IMPORTERS: tuple[Importer, ...] = (
-    CLIPS,
-    CHANNELS,
-    SLIDES,
-    BAGS,
-    ImageImporter(),
-    PAIRS,
-    TEXTS,
-    POINTS,
-    GRIDS,
-    DICOM_VOLUMES,
-    DICOM_CINES,
-    DICOM_IMAGES,
-    VOLUMES,
-    CINES,
-    VIEWS,
-    VIEW_PAIRS,
-    ARRAYS,
-)
 
 
 def plan_import(
@@ -113,14 +79,16 @@ def suggest_name(paths: Sequence[str | Path]) -> str:
 
 def _choose(listing: Listing, options: ImportOptions) -> tuple[Importer, tuple[str, ...]]:
     """Return the importer that reads the most, or the one of the kind asked for; and all kinds that could be read."""
-    counts = {importer: importer.recognise(listing) for importer in _IMPORTERS}
-    able = sorted((each for each in _IMPORTERS if counts[each]), key=lambda each: -counts[each])
+    from engine.data.importers.families import IMPORTERS  # seconds, which processes that read one family do without
+
+    counts = {importer: importer.recognise(listing) for importer in IMPORTERS}
+    able = sorted((each for each in IMPORTERS if counts[each]), key=lambda each: -counts[each])
     kinds = tuple(dict.fromkeys(importer.kind for importer in able))
     if options.kind:
         named = [importer for importer in able if options.kind in {importer.kind, importer.name}]
-        named = named or [importer for importer in _IMPORTERS if options.kind in {importer.kind, importer.name}]
+        named = named or [importer for importer in IMPORTERS if options.kind in {importer.kind, importer.name}]
         if not named:
-            known = ", ".join(sorted({importer.kind for importer in _IMPORTERS}))
+            known = ", ".join(sorted({importer.kind for importer in IMPORTERS}))
             raise DataError(f"Nothing imports {options.kind!r} data.", f"There are: {known}.")
         return named[0], kinds
     if not able:
