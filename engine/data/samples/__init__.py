@@ -10,18 +10,33 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from engine.data.samples.captions import CAPTIONS
 from engine.data.samples.cells import CELLS
+from engine.data.samples.chest_toy import CHEST_TOY
 from engine.data.samples.digits import DIGITS
+from engine.data.samples.echo_toy import ECHO_TOY
+from engine.data.samples.face_patches import FACE_PATCHES
+from engine.data.samples.faces_toy import FACES_TOY
+from engine.data.samples.gestures import GESTURES
+from engine.data.samples.grasps import GRASPS
+from engine.data.samples.grids import GRIDS
 from engine.data.samples.hearts import HEARTS
 from engine.data.samples.moving_digits import MOVING_DIGITS
 from engine.data.samples.phantoms import PHANTOMS
+from engine.data.samples.reports import REPORTS
+from engine.data.samples.rooms import ROOMS
 from engine.data.samples.sample import Columns, Sample
 from engine.data.samples.scenes import SCENES
+from engine.data.samples.sentences import SENTENCES
+from engine.data.samples.shapes3d import SHAPES3D
 from engine.data.samples.shapescenes import SHAPESCENES
 from engine.data.samples.shapetex import SHAPETEX
 from engine.data.samples.speeds import SPEEDS_SAMPLE
+from engine.data.samples.stains import STAINS_SAMPLE
+from engine.data.samples.stereo import STEREO
 from engine.data.samples.textures import TEXTURES
 from engine.data.samples.tracks import TRACKS
+from engine.data.samples.walkers import WALKERS
 from engine.data.writer import DatasetWriter
 from engine.errors import DataError
 from engine.protocol.messages import SampleInfo
@@ -39,6 +54,21 @@ _SAMPLES: tuple[Sample, ...] = (
     SPEEDS_SAMPLE,
     MOVING_DIGITS,
     TRACKS,
+    STEREO,
+    ROOMS,
+    CAPTIONS,
+    CHEST_TOY,
+    ECHO_TOY,
+    GRASPS,
+    FACES_TOY,
+    FACE_PATCHES,
+    STAINS_SAMPLE,
+    WALKERS,
+    SHAPES3D,
+    GRIDS,
+    REPORTS,
+    SENTENCES,
+    GESTURES,
 )
 _PIECE = 1000
 

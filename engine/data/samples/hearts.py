@@ -57,7 +57,8 @@ class Subjects:
     def volume_ml(self, s: float) -> Array:
         """Return the cavity's volume, (n,)."""
         area = np.pi * self.radius_at(_HEIGHTS[None, None, :].astype(np.float32), s).astype(np.float64) ** 2
-        return np.trapezoid(area, _HEIGHTS, axis=2)[:, 0] * self.length[:, 0, 0] / 1000
+        volume: Array = np.asarray(np.trapezoid(area, _HEIGHTS, axis=2)) * self.length[:, :, 0] / 1000
+        return volume[:, 0]
 
     def tissue(self, place: Array, s: float) -> Array:
         """Return the tissue at places (n, planes, pixels, 3) as an index into `TISSUES`."""

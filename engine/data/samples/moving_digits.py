@@ -73,10 +73,9 @@ def make_clips(random: np.random.Generator, scans: Array, digits: Array, count: 
 def _shifted(texture: Array, ink: Array, part: Array) -> tuple[Array, Array]:
     """Return brightness and opacity (21, 21) of a digit moved right and down by `part` of a pixel."""
     x, y = np.float32(part[0]), np.float32(part[1])
-    padded = [np.pad(each, 1, mode=mode) for each, mode in ((texture, "edge"), (ink, "constant"))]
     brightness, alpha = (
         (1 - y) * ((1 - x) * each[1:, 1:] + x * each[1:, :-1]) + y * ((1 - x) * each[:-1, 1:] + x * each[:-1, :-1])
-        for each in padded
+        for each in (np.pad(texture, 1, mode="edge"), np.pad(ink, 1))
     )
     return brightness, alpha
 

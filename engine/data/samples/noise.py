@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from engine.protocol.inspections import Array
@@ -31,6 +33,7 @@ def to_bytes(values: Array) -> Array:
     return np.rint(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
+@lru_cache(maxsize=64)
 def _spline(count: int, side: int) -> Array:
     """Return the weights (count, side) float32 that enlarge `count` values to `side`."""
     place = (np.arange(side) + 0.5) * count / side - 0.5
