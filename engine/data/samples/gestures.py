@@ -63,12 +63,13 @@ def speak(random: np.random.Generator, words: int, stressed: int) -> tuple[Array
     loud[stressed] = random.uniform(0.75, 1.0)
     time = np.arange(SAMPLES) / SOUND_HZ
     middle, half = (starts + ends) / 2, (ends - starts) / 2
-    bumps = np.clip(1 - ((time[:, None] - middle) / (0.92 * half)) ** 2, 0, None)
-    envelope = bumps @ loud
+    word = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, words - 1)
+    bump = np.clip(1 - np.square((time - middle[word]) / (0.92 * half[word])), 0, None)
+    envelope = bump * loud[word]
     glide = 1 + 0.06 * np.sin(2 * np.pi * 0.6 * time + random.uniform(0, 6)) + 0.1 * envelope
     pitch = random.uniform(95, 220) * glide
     formants = random.uniform((350, 900), (800, 2200), (words, 2))
-    voice = _voice(pitch, formants[np.clip(np.searchsorted(edges, time, side="right") - 1, 0, words - 1)])
+    voice = _voice(pitch, formants[word])
     voice = voice / np.abs(voice).max() * envelope + 0.004 * random.normal(size=SAMPLES)
     each = SAMPLES // FRAMES
     frames = envelope[: each * FRAMES].reshape(FRAMES, each)
@@ -81,12 +82,14 @@ def _voice(pitch: Array, formants: Array) -> Array:
     phase = 2 * np.pi * np.cumsum(pitch) / SOUND_HZ
     twice, before, wave = 2 * np.cos(phase), np.zeros_like(phase), np.sin(phase)
     voice = np.zeros_like(phase)
-    thin = slice(None, None, _EVERY)  # loudness of a harmonic changes slowly
-    at = np.arange(len(pitch))
+    # how loud a harmonic is changes slowly: it is reckoned at every 64th sample and interpolated
+    coarse = np.append(np.arange(0, len(pitch), _EVERY), len(pitch) - 1)
+    ramp = np.arange(_EVERY) / _EVERY
     for harmonic in range(1, _HARMONICS + 1):
-        away = (harmonic * pitch[thin, None] - formants[thin]) / 220
+        away = (harmonic * pitch[coarse, None] - formants[coarse]) / 220
         loudness = 0.15 / harmonic + np.exp(-np.square(away)).sum(axis=1)
-        voice += np.interp(at, at[thin], loudness) * wave
+        between = loudness[:-1, None] + np.diff(loudness)[:, None] * ramp
+        voice += between.reshape(-1)[: len(pitch)] * wave
         before, wave = wave, twice * wave - before  # sin (k + 1) φ = 2 cos φ sin k φ − sin (k − 1) φ
     return voice
 

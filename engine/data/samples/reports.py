@@ -54,12 +54,12 @@ def make_volumes(random: np.random.Generator, findings: Array) -> tuple[Array, A
 
     calcium, ring, effusion, large, wide = ((findings[:, number] == 1)[:, None, None, None] for number in range(5))
     axes = [((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32) for side in SHAPE]
-    z, y, x = (np.broadcast_to(each, SHAPE)[None] for each in np.meshgrid(*axes, indexing="ij"))
-    warp = 0.035 * smooth_noise(random, (count, 3), 3, SHAPE)
-    z, y, x = z + warp[:, 0] + draw(-0.06, 0.06), y + warp[:, 1] + draw(-0.06, 0.06), x + warp[:, 2] + draw(-0.06, 0.06)
+    warp = 0.035 * smooth_noise(random, (3, count), 3, SHAPE)
+    grid = np.meshgrid(*axes, indexing="ij")
+    z, y, x = (each + bent + draw(-0.06, 0.06) for each, bent in zip(grid, warp, strict=True))
     body = (x / draw(0.93, 1.0)) ** 2 + (y / draw(0.84, 0.92)) ** 2 < 1
     side = np.abs(x)
-    lung: Array = ((side - 0.52) / 0.36) ** 2 + (y / 0.66) ** 2 < 1
+    lung = ((side - 0.52) / 0.36) ** 2 + (y / 0.66) ** 2 < 1
     size = draw(0.34, 0.4) * np.where(large, np.float32(1.3), np.float32(1))
     turn = draw(0.3, 0.7)
     u = np.cos(turn) * (x + 0.12) + np.sin(turn) * (z + 0.15)

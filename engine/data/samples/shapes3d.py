@@ -16,7 +16,7 @@ from engine.protocol.inspections import Array
 from engine.protocol.messages import SampleInfo
 from engine.protocol.schema import FieldKind, FieldSpec, Schema, companion
 
-POINTS, DENSE, NOISE = 1024, 5000, 0.01
+POINTS, DENSE, NOISE = 1024, 3500, 0.01
 SIDE, VIEWS, AWAY, FOCAL = 48, 4, 3.0, 62.0
 COUNTS = (1000, 150, 350)
 PARTS = ("body", "top", "legs", "back", "handle", "wings")
