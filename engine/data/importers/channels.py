@@ -22,7 +22,7 @@ from engine.data.importers.channels_settings import (
     settle_axes,
     tile_places,
 )
-from engine.data.importers.channels_tiff import TIFF_MARKS, TIFF_SUFFIXES, is_channel_tiff, read_tiff_headers, siblings
+from engine.data.importers.channels_tiff import TIFF_SUFFIXES, is_channel_tiff, read_tiff_headers, siblings, tiff_fault
 from engine.data.importers.channels_vendors import VENDOR_PACKAGES, missing_package, opened_vendor
 from engine.data.importers.channels_zarr import open_picture, zarr_pictures, zarr_roots
 from engine.data.importers.image_plan import counted
@@ -64,16 +64,18 @@ def count_channel_files(listing: Listing) -> int:
 
     TIFF files that cannot be read count with those that can: they are named.
     """
-    good = bad = 0
+    good = 0
+    others: list[Entry] = []
     for entry in listing.entries:
         suffix = _suffix(entry)
         if suffix in TIFF_SUFFIXES:
-            holds = is_channel_tiff(listing, entry)
-            good += holds
-            bad += not holds and _is_no_tiff(listing, entry)
+            if is_channel_tiff(listing, entry):
+                good += 1
+            else:
+                others.append(entry)
         elif suffix in VENDOR_PACKAGES:
             good += not missing_package(suffix)
-    count = good + bad if good else 0
+    count = good + sum(not entry.member and bool(tiff_fault(entry.path)) for entry in others) if good else 0
     count += sum(len(places) for _, places in zarr_roots(listing).values())
     sites = find_sites(listing.entries, "")
     return max(count, sum(len(planes) for site in sites for planes in site.planes))
@@ -177,20 +179,15 @@ def _find_files(listing: Listing, entries: Sequence[Entry], found: _Found) -> No
         elif suffix in TIFF_SUFFIXES and entry.path not in used and is_channel_tiff(listing, entry):
             _add_tiff(entry, by_path, used, found)
         elif suffix in TIFF_SUFFIXES and entry.path not in used:
-            found.skipped.append(Skipped(path=entry.name, reason=_no_channels(listing, entry)))
+            found.skipped.append(Skipped(path=entry.name, reason=_no_channels(entry)))
 
 
-def _is_no_tiff(listing: Listing, entry: Entry) -> bool:
-    return not entry.member and listing.head(entry)[:4] not in TIFF_MARKS
-
-
-def _no_channels(listing: Listing, entry: Entry) -> str:
+def _no_channels(entry: Entry) -> str:
     """Return why a TIFF file is none of multi-channel pictures."""
     if entry.size == 0:
         return "the file is empty"
-    if _is_no_tiff(listing, entry):
-        return "not a TIFF file: it does not begin like one"
-    return "a picture without channels; import it as an image"
+    fault = "" if entry.member else tiff_fault(entry.path)
+    return fault or "a picture without channels; import it as an image"
 
 
 def _add_tiff(entry: Entry, by_path: dict[Path, Entry], used: set[Path], found: _Found) -> None:

@@ -20,7 +20,7 @@ from engine.data.importers.channels_settings import (
     stack_records,
     tiles,
 )
-from engine.data.importers.channels_tiff import TIFF_SUFFIXES, opened_series, read_tiff_headers
+from engine.data.importers.channels_tiff import TIFF_SUFFIXES, opened_series, opened_tiff, tiff_headers
 from engine.data.importers.channels_vendors import opened_vendor
 from engine.data.importers.channels_zarr import open_picture
 from engine.data.importers.units import Unit, Values
@@ -61,13 +61,14 @@ def read_channels(unit: Unit, paths: tuple[Path, ...], settings: ChannelSettings
         with opened_vendor(paths[0]) as (array, header):
             yield from _series(unit.name, nullcontext(array), header, job, settings)
     else:
-        headers = read_tiff_headers(paths[0])
-        for number, header in enumerate(headers):
-            name = f"{unit.name} series {number}" if len(headers) > 1 else unit.name
-            if number and (header.axes, header.dtype) != (headers[0].axes, headers[0].dtype):
-                yield {"name": name, "refused": f"a further series with other axes ({header.axes})"}
-                continue
-            yield from _series(name, opened_series(paths[0], number), header, job, settings)
+        with opened_tiff(paths[0]) as file:
+            headers = tiff_headers(file)
+            for number, header in enumerate(headers):
+                name = f"{unit.name} series {number}" if len(headers) > 1 else unit.name
+                if number and (header.axes, header.dtype) != (headers[0].axes, headers[0].dtype):
+                    yield {"name": name, "refused": f"a further series with other axes ({header.axes})"}
+                    continue
+                yield from _series(name, opened_series(file, number), header, job, settings)
 
 
 def _series(
@@ -159,12 +160,13 @@ def _site(
 
 def _plane(path: Path, settings: ChannelSettings) -> tuple[Array, tuple[float, float] | None]:
     if path.suffix.lower().lstrip(".") in TIFF_SUFFIXES:
-        header = read_tiff_headers(path)[0]
-        settled = settle_axes(header, settings)
-        if settled.channels != 1:
-            raise DataError(f"{path.name} has {settled.channels} channels where one belongs")
-        with opened_series(path, 0) as source:
-            _, pixels = next(stack_records(source, settled, settings))
+        with opened_tiff(path) as file:
+            header = tiff_headers(file)[0]
+            settled = settle_axes(header, settings)
+            if settled.channels != 1:
+                raise DataError(f"{path.name} has {settled.channels} channels where one belongs")
+            with opened_series(file, 0) as source:
+                _, pixels = next(stack_records(source, settled, settings))
         return pixels[0], header.spacing_um
     with path.open("rb") as file:
         declared = inspect_picture(file)

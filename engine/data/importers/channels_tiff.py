@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import struct
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,22 @@ def is_channel_tiff(listing: Listing, entry: Entry) -> bool:
         return False  # damaged; the images' reader names it
 
 
+def tiff_fault(path: Path) -> str:
+    """Return why the directories of a TIFF file cannot be read, as half a sentence, or "" if they can."""
+    try:
+        with path.open("rb") as file:
+            if file.read(4) not in TIFF_MARKS:
+                return "not a TIFF file: it does not begin like one"
+            deque(tiff_directories(file, _MOST_PAGES), maxlen=0)
+    except struct.error:
+        return "the file was cut: it ends inside a directory"
+    except ValueError as error:
+        return str(error)
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    return ""
+
+
 def _speaks_of_channels(path: Path) -> bool:
     with path.open("rb") as file:
         tags = tiff_directories(file)
@@ -66,38 +83,53 @@ def _speaks_of_channels(path: Path) -> bool:
         return same and not (second.get(_SUBFILE, 0) or 0) & 1
 
 
-def tiff_directories(file: Any) -> Iterator[dict[int, Any]]:
-    """Yield tag → value of the first two directories of a TIFF file, for tags that tell what kind of picture it is.
+def tiff_directories(file: Any, most: int = 2) -> Iterator[dict[int, Any]]:
+    """Yield tag → value of the first directories of a TIFF file, for tags that tell what kind of picture it is.
 
     Raises:
         struct.error: the file ends inside a directory.
+        ValueError: it names places beyond its end.
     """
+    size = file.seek(0, 2)
+    file.seek(0)
     head = file.read(16)
     order = "<" if head[:2] == b"II" else ">"
     big = struct.unpack(order + "H", head[2:4])[0] == 43
     offset = struct.unpack(order + ("Q" if big else "I"), head[8:16] if big else head[4:8])[0]
-    for _ in range(2):
+    for _ in range(most):
         if not offset:
             return
+        _require_inside(offset, size)
         file.seek(offset)
         count = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))[0]
-        if count > 4096:
-            return
-        size = 20 if big else 12
-        block = file.read(count * size + 8)
-        tags: dict[int, Any] = {}
-        for place in range(count):
-            code, kind = struct.unpack_from(order + "HH", block, place * size)
-            length = struct.unpack_from(order + ("Q" if big else "I"), block, place * size + 4)[0]
-            value = block[place * size + (12 if big else 8) : (place + 1) * size]
-            if code == _DESCRIPTION and kind == 2:
-                tags[code] = _text(file, order, value, length, big=big)
-            elif code == _SUBIFDS:
-                tags[code] = length
-            elif code in _NUMBERS and length == 1:
-                tags[code] = struct.unpack_from(order + {3: "H", 4: "I"}.get(kind, "B"), value)[0]
-        yield tags
-        offset = struct.unpack_from(order + ("Q" if big else "I"), block, count * size)[0]
+        _require_inside(offset + count * (20 if big else 12), size)
+        block = file.read(count * (20 if big else 12) + (8 if big else 4))
+        yield _tags(file, block, count, order, size, big=big)
+        offset = struct.unpack_from(order + ("Q" if big else "I"), block, count * (20 if big else 12))[0]
+
+
+def _tags(file: Any, block: bytes, count: int, order: str, size: int, *, big: bool) -> dict[int, Any]:
+    tags: dict[int, Any] = {}
+    step = 20 if big else 12
+    for place in range(min(count, 4096)):
+        code, kind = struct.unpack_from(order + "HH", block, place * step)
+        length = struct.unpack_from(order + ("Q" if big else "I"), block, place * step + 4)[0]
+        value = block[place * step + (12 if big else 8) : (place + 1) * step]
+        if code == _DESCRIPTION and kind == 2:
+            if length > len(value):
+                _require_inside(struct.unpack(order + ("Q" if big else "I"), value)[0] + length, size)
+            tags[code] = _text(file, order, value, length, big=big)
+        elif code == _SUBIFDS:
+            tags[code] = length
+        elif code in _NUMBERS and length == 1:
+            tags[code] = struct.unpack_from(order + {3: "H", 4: "I"}.get(kind, "B"), value)[0]
+    return tags
+
+
+def _require_inside(end: int, size: int) -> None:
+    if end > size:
+        msg = "the file was cut: it names places beyond its end"
+        raise ValueError(msg)
 
 
 def _text(file: Any, order: str, value: bytes, length: int, *, big: bool) -> bytes:
@@ -118,6 +150,8 @@ def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     if path.stat().st_size == 0:
         raise DataError("the file is empty")
     try:
+        with path.open("rb") as raw:
+            deque(tiff_directories(raw, _MOST_PAGES), maxlen=0)  # to its end, where what was cut shows
         with tifffile.TiffFile(path) as file:
             yield file
     except (tifffile.TiffFileError, struct.error, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
@@ -146,7 +180,12 @@ def read_tiff_headers(path: Path) -> list[StackHeader]:
         DataError: the file is damaged, or names planes that are not there.
     """
     with opened_tiff(path) as file:
-        return [_header(file, number) for number in range(len(file.series))]
+        return tiff_headers(file)
+
+
+def tiff_headers(file: tifffile.TiffFile) -> list[StackHeader]:
+    """Return what each series of an opened TIFF file declares."""
+    return [_header(file, number) for number in range(len(file.series))]
 
 
 def _header(file: tifffile.TiffFile, number: int) -> StackHeader:
@@ -202,16 +241,17 @@ def _imagej(file: tifffile.TiffFile) -> tuple[tuple[str, ...], tuple[float, floa
 
 
 @contextmanager
-def opened_series(path: Path, number: int) -> Iterator[Any]:
+def opened_series(file: tifffile.TiffFile, number: int) -> Iterator[Any]:
     """Open the pixels of one series at full size: an array, or for large ones something that is indexed like one.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: planes that the file names are not there; they would be read as zeros.
     """
-    with opened_tiff(path) as file:
-        series = file.series[number]
-        if series.nbytes <= _IN_MEMORY_BYTES:
-            yield series.asarray()
-            return
-        with series.aszarr(level=0) as store:
-            yield zarr.open_array(store, mode="r")
+    series = file.series[number]
+    if missing := sum(page is None for page in series):
+        raise DataError(f"lacks {missing} of its {len(series)} planes")
+    if series.nbytes <= _IN_MEMORY_BYTES:
+        yield series.asarray()
+        return
+    with series.aszarr(level=0) as store:
+        yield zarr.open_array(store, mode="r")

@@ -93,10 +93,12 @@ def _read_video(path: Path, job: ClipJob, settings: ClipSettings) -> Iterator[Va
 
 def _read_at_once(path: Path, index: Index, chosen: Sequence[Array], shape: Shape) -> dict[int, Array]:
     """Return all frames of some clips, in one go where they are small; {} where that fails or they are not."""
+    if len(chosen) < 2:
+        return {}
     wanted = sorted({int(place) for places in chosen for place in places})
     header = read_header(path)
     pixels = shape.px**2 if shape.px else header.width * header.height
-    if len(chosen) < 2 or len(wanted) * pixels * shape.channels > _AT_ONCE_BYTES:
+    if len(wanted) * pixels * shape.channels > _AT_ONCE_BYTES:
         return {}
     try:
         return read_frames(path, index, wanted, shape)

@@ -16,7 +16,7 @@ from PIL import Image
 from engine.data.importers.channels import CHANNELS, count_channel_files
 from engine.data.importers.channels_plates import find_sites
 from engine.data.importers.channels_settings import ChannelSettings, settle_axes, stack_records
-from engine.data.importers.channels_tiff import opened_series, read_tiff_headers
+from engine.data.importers.channels_tiff import opened_series, opened_tiff, read_tiff_headers
 from engine.data.importers.channels_vendors import CziPlanes, missing_package, nd2_header
 from engine.data.importers.sources import list_sources
 from engine.data.store import Dataset
@@ -296,7 +296,7 @@ def test_that_large_series_read_plane_by_plane_are_the_same(tmp_path, monkeypatc
     path = ome(tmp_path / "a.ome.tif", array, "TCZYX")
     monkeypatch.setattr("engine.data.importers.channels_tiff._IN_MEMORY_BYTES", 0)
     header = settle_axes(read_tiff_headers(path)[0], ChannelSettings())
-    with opened_series(path, 0) as source:
+    with opened_tiff(path) as file, opened_series(file, 0) as source:
         records = [pixels for _, pixels in stack_records(source, header, ChannelSettings())]
     assert np.array_equal(np.stack(records), array.max(axis=2))
 
@@ -366,7 +366,7 @@ def test_that_bad_files_are_named_and_the_good_one_is_read(tmp_path):
     expected = {
         "empty.ome.tif": "empty",
         "text.ome.tif": "not a TIFF",
-        "cut.ome.tif": "",
+        "cut.ome.tif": "was cut",
         "complex.ome.tif": "complex",
         "bomb.zarr": "at most",
         "lost.zarr": "not there",
@@ -374,6 +374,32 @@ def test_that_bad_files_are_named_and_the_good_one_is_read(tmp_path):
     }
     assert found.keys() == expected.keys(), found
     assert all(word in found[name] for name, word in expected.items()), found
+
+
+@pytest.mark.parametrize("options", [{"compression": "zlib"}, {"tile": (16, 16)}, {"rowsperstrip": 8}, {}])
+@pytest.mark.parametrize("form", ["ome", "imagej", "plain"])
+def test_that_no_cut_file_is_read_as_if_it_were_whole(tmp_path, options, form):
+    path = tmp_path / "a.tif"
+    if form == "imagej":
+        metadata = {"axes": "CYX"}
+        tifffile.imwrite(path, values(3, 64, 64), imagej=True, metadata=metadata)
+    else:
+        tifffile.imwrite(path, values(3, 64, 64), ome=form == "ome", photometric="minisblack", **options)
+    data = path.read_bytes()
+    for share in (0.2, 0.5, 0.7, 0.9, 0.99):
+        path.write_bytes(data[: int(share * len(data))])
+        with pytest.raises(DataError):
+            imported(path, tmp_path)
+
+
+def test_that_planes_an_ome_file_only_names_are_missed(tmp_path):
+    array = values(2, 32, 40)
+    path = ome(tmp_path / "a.ome.tif", array, names=("A", "B"))
+    with tifffile.TiffFile(path) as file:
+        xml = file.ome_metadata.replace('SizeC="2"', 'SizeC="4"').replace('PlaneCount="2"', 'PlaneCount="4"')
+    tifffile.imwrite(path, array, description=xml, metadata=None, photometric="minisblack")
+    with pytest.raises(DataError, match="lacks 2 of its 4 planes"):
+        imported(path, tmp_path)
 
 
 def test_that_a_site_of_planes_of_different_size_is_named(tmp_path):
