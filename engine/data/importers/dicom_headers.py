@@ -66,7 +66,7 @@ _TAGS = (
     "TemporalPositionIdentifier", "TriggerTime", "AcquisitionTime", "ContentTime", "DiffusionBValue",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
-_MOST_REMEMBERED = 300_000
+_MOST_REMEMBERED = 50_000
 _remembered: dict[tuple[Any, ...], DicomHeader | str] = {}
 
 
