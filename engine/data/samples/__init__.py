@@ -13,6 +13,7 @@ from pathlib import Path
 from engine.data.samples.captions import CAPTIONS
 from engine.data.samples.cells import CELLS
 from engine.data.samples.chest_toy import CHEST_TOY
+from engine.data.samples.digit_pages import DIGIT_PAGES
 from engine.data.samples.digits import DIGITS
 from engine.data.samples.echo_toy import ECHO_TOY
 from engine.data.samples.face_patches import FACE_PATCHES
@@ -69,6 +70,7 @@ _SAMPLES: tuple[Sample, ...] = (
     REPORTS,
     SENTENCES,
     GESTURES,
+    DIGIT_PAGES,
 )
 _PIECE = 1000
 

@@ -206,10 +206,11 @@ def render(place: Array, normal: Array) -> Array:
         corner = np.floor(local[seen, :2] / local[seen, 2:] * FOCAL + (SIDE - 1) / 2).astype(np.int64)
         around = (corner[:, None] + np.array([(0, 0), (1, 0), (0, 1), (1, 1)])).clip(0, SIDE - 1)
         picture[view, around[..., 1], around[..., 0]] = shade[seen, None]
-    padded = np.pad(picture, ((0, 0), (1, 1), (1, 1)))
-    beside = np.stack([padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]])
-    hole = (picture == 0) & ((beside > 0).sum(axis=0) >= 3)  # between the points of a surface
-    picture[hole] = beside.max(axis=0)[hole]
+    for _ in range(3):  # holes between the points of a surface
+        padded = np.pad(picture, ((0, 0), (1, 1), (1, 1)))
+        beside = np.stack([padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]])
+        hole = (picture == 0) & ((beside > 0).sum(axis=0) >= 3)
+        picture[hole] = beside.max(axis=0)[hole]
     return np.where(picture > 0, picture, _EMPTY)
 
 
