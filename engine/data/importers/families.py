@@ -10,6 +10,7 @@ from engine.data.importers.dicom import DICOM_CINES, DICOM_IMAGES, DICOM_VOLUMES
 from engine.data.importers.grids import GRIDS
 from engine.data.importers.images import ImageImporter
 from engine.data.importers.importer import Importer
+from engine.data.importers.motion import MOTIONS
 from engine.data.importers.pairs import PAIRS
 from engine.data.importers.points import POINTS
 from engine.data.importers.slides import SLIDES
@@ -33,6 +34,7 @@ IMPORTERS: tuple[Importer, ...] = (
     DICOM_IMAGES,
     VOLUMES,
     CINES,
+    MOTIONS,
     VIEWS,
     VIEW_PAIRS,
     ARRAYS,
