@@ -36,10 +36,11 @@ def suffix_of(name: str) -> str:
 
 def is_video(listing: Listing, entry: Entry) -> bool:
     """Whether a file has the name of a video and, where it can be looked into, begins like one."""
-    return suffix_of(entry.name) in VIDEO_SUFFIXES and (bool(entry.member) or _begins_like_video(listing.head(entry)))
+    return suffix_of(entry.name) in VIDEO_SUFFIXES and (bool(entry.member) or begins_like_video(listing.head(entry)))
 
 
-def _begins_like_video(head: bytes) -> bool:
+def begins_like_video(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of a video container."""
     return (
         head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
         or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")

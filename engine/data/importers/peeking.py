@@ -11,11 +11,14 @@ from typing import Literal
 
 import h5py
 
+from engine.data.importers.channels_tiff import TIFF_MARKS
+from engine.data.importers.clips_finding import VIDEO_SUFFIXES, begins_like_video
 from engine.data.importers.dicom_headers import SUFFIXES as DICOM_SUFFIXES
 from engine.data.importers.image_plan import counted
 from engine.data.importers.image_survey import IMAGE_SUFFIXES
 from engine.data.importers.sources import is_archive
 from engine.data.importers.volumes_files import looks_like_volume_file, suffix_of
+from engine.data.layout import FORMAT
 from engine.data.pictures import sniff
 
 _MOST_FILES = 200
@@ -69,10 +72,19 @@ def _special(path: Path) -> Glance | None:
     if path.suffix.lower() in {".yaml", ".yml"} and path.is_file():
         return Glance(f"Settings of a run: fills in the form from {path.name}.", accepted=True, target="settings")
     if path.suffix.lower() == ".h5" and path.is_file():
-        if h5py.is_hdf5(path):
-            return Glance(f"{path.name} is an HDF5 file; put datasets into the workspace folder.", accepted=False)
-        return Glance(f"{path.name} is not an HDF5 file.", accepted=False, target="none")
+        if not h5py.is_hdf5(path):
+            return Glance(f"{path.name} is not an HDF5 file.", accepted=False, target="none")
+        if _is_dataset(path):
+            return Glance(f"{path.name} is a dataset; put it into the workspace folder.", accepted=False)
     return None
+
+
+def _is_dataset(path: Path) -> bool:
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return bool(file.attrs.get("format") == FORMAT)
+    except (OSError, RuntimeError):
+        return False
 
 
 def _files(roots: Sequence[Path]) -> Iterator[Path]:
@@ -123,9 +135,37 @@ def _is_volume(path: Path) -> bool:
     return looks_like_volume_file(path.name, _head(path)) if suffix_of(path.name) else False
 
 
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower().lstrip(".") in VIDEO_SUFFIXES and begins_like_video(_head(path))
+
+
+def _is_slide(path: Path) -> bool:
+    return path.suffix.lower() in {".svs", ".ndpi", ".scn"} and _head(path)[:4] in TIFF_MARKS
+
+
+def _is_ome_tiff(path: Path) -> bool:
+    return path.name.lower().endswith((".ome.tif", ".ome.tiff")) and _head(path)[:4] in TIFF_MARKS
+
+
+def _is_in_zarr(path: Path) -> bool:
+    return path.name == "zarr.json" or any(parent.suffix.lower() == ".zarr" for parent in path.parents)
+
+
+def _is_arrays(path: Path) -> bool:
+    head = _head(path)
+    return (path.suffix.lower() in {".h5", ".hdf5"} and head[:8] == b"\x89HDF\r\n\x1a\n") or (
+        path.suffix.lower() in {".npz", ".pt"} and head[:4] == b"PK\3\4"
+    )
+
+
 # what a file is called → whether it is that; the first that fits
 _KINDS: dict[str, Callable[[Path], bool]] = {
+    "multi-channel picture": _is_ome_tiff,
+    "Zarr piece": _is_in_zarr,
+    "slide": _is_slide,
+    "video": _is_video,
     "image": _is_picture,
     "DICOM file": _is_dicom,
     "volume file": _is_volume,
+    "array file": _is_arrays,
 }

@@ -163,7 +163,7 @@ def survey_slides(listing: Listing, options: ImportOptions, settings: SlideSetti
         ),
         records=records,
         record_bytes=3.0 * px * px,
-        noun="part of a slide" if len(units) > len(slides) else "slide",
+        noun="slide part" if len(units) > len(slides) else "slide",
         recognised=_recognised(slides, headers, settings, px, cells),
         skipped=tuple(skipped),
         sizes=_sizes_text(headers),

@@ -18,6 +18,7 @@ from engine.data.importers.clips import CLIPS
 from engine.data.importers.clips_finding import count_clip_files, frame_runs
 from engine.data.importers.clips_settings import ClipSettings, chosen_frames, clip_place, count_clips
 from engine.data.importers.clips_video import MOST_PIXELS, index_frames
+from engine.data.importers.peeking import peek
 from engine.data.importers.sources import list_sources
 from engine.data.store import Dataset
 from engine.errors import DataError
@@ -434,3 +435,13 @@ def test_that_a_loop_without_all_its_frames_is_named(tmp_path):
     assert info.records == 1
     assert len(info.skipped) == 1
     assert "cut" in info.skipped[0].path
+
+
+def test_that_a_glance_tells_videos_slides_channels_and_arrays(tmp_path):
+    write_video(tmp_path / "a.mp4", 4)
+    (tmp_path / "b.svs").write_bytes(b"II*\0" + bytes(300))
+    (tmp_path / "c.ome.tif").write_bytes(b"II*\0" + bytes(300))
+    (tmp_path / "d.mp4").write_text("no video")
+    (tmp_path / "e.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(300))
+    expected = "1 multi-channel picture and 1 slide and 1 video and 1 array file, 1 file not loaded."
+    assert peek([tmp_path]).text == expected
