@@ -81,6 +81,7 @@ COMPANIONS = {
     "poses": "(V, 4, 4) float64: camera → world; x to the right, y down, z forward (OpenCV)",
     "depth": "(V, H, W) float32, metres along z: a MASK-like picture beside VIEWS or PAIR; 0 = unknown",
     "coordinates": "(N, 2) float64: where each member of a BAG lies on its slide, micrometres (x, y)",
+    "stains": "(N,) int64: which of `classes` the slide of each member of a BAG was stained with, -1 = unknown",
     "labels": "(N,) int64: per-point labels of POINTS, -1 = none",
     "instances": "(N,) int64: which object each of the POINTS belongs to, -1 = none",
     "origin": "(3,) float64: what was subtracted from the positions of POINTS, in their unit",
