@@ -18,8 +18,15 @@ Progress = Callable[[float, float, str, str], None]
 class Importer(Protocol):
     """One family of formats."""
 
-    name: str
-    kind: str  # of the main field
+    @property
+    def name(self) -> str:
+        """What it is called in the window and in a dataset's provenance."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """Field kind of the main field."""
+        ...
 
     def recognise(self, listing: Listing) -> int:
         """Return how many of the entries this importer would read; looks at names only."""
