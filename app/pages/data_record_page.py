@@ -10,7 +10,7 @@ from app.context import Client
 from app.pages.data_model import DataModel
 from app.pages.data_record_model import RecordModel
 from app.theme import Theme
-from app.viewers.records import make_record_viewer
+from app.viewers.records import viewer_of
 from app.viewers.records.base import SIDE_PX, OpenedRecord, RecordViewer
 from app.widgets import numbers
 from app.widgets.buttons import Button
@@ -19,7 +19,6 @@ from app.widgets.facts import FactsModel, FactsTable
 from app.widgets.panel import ElidedLabel, label, line
 from app.widgets.segmented import Segmented
 from engine.protocol.messages import RecordRow
-from engine.protocol.schema import FieldKind
 
 MOST_TABS = 4
 
@@ -34,7 +33,7 @@ class RecordPage(QWidget):
         super().__init__(parent)
         self.model = RecordModel(data, client, self)
         self.theme = theme
-        self.viewers: dict[FieldKind, RecordViewer] = {}
+        self.viewers: dict[type[RecordViewer], RecordViewer] = {}
         self.viewer: RecordViewer | None = None
         self._field = ""  # the field that was chosen last, kept from record to record
         self.back_button = Button(theme, "Back", icon="previous", kind="quiet", tip="To the records (Alt+Left)")
@@ -185,14 +184,14 @@ class RecordPage(QWidget):
         if value is None:
             self._tell("This record has no field that can be shown; what is known of it stands at the right.")
             return
-        self._bring(value.spec.kind)
+        self._bring(viewer_of(value))
         if self.viewer is not None:
             self.viewer.show_field(record, value)
 
-    def _bring(self, kind: FieldKind) -> None:
+    def _bring(self, kind: type[RecordViewer]) -> None:
         viewer = self.viewers.get(kind)
         if viewer is None:
-            viewer = self.viewers[kind] = make_record_viewer(kind, self.theme)
+            viewer = self.viewers[kind] = kind(self.theme)
             self.stage.addWidget(viewer)
             self.side.addWidget(viewer.side)
             viewer.side.hide()

@@ -10,6 +10,7 @@ has put on the old one is lost.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -17,6 +18,7 @@ import threading
 from typing import Any, Final, Literal
 
 from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
+from PySide6.QtOpenGLWidgets import QOpenGLWidget
 from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from app.theme import Theme
@@ -50,6 +52,7 @@ class NapariHost(QObject):
         self.problem = ""
         self.viewer: Any = None  # napari's ViewerModel
         self.holder: QWidget | None = None
+        self.largest_texture = (2048, 256)  # largest side of a flat and of a solid texture of this graphics card
         self._qt_viewer: Any = None
         self._thread: threading.Thread | None = None
         self._imported.connect(self._make, Qt.ConnectionType.QueuedConnection)
@@ -86,7 +89,7 @@ class NapariHost(QObject):
         """Remove every layer and every handler."""
         if self.viewer is None:
             return
-        self.viewer.layers.clear()
+        self.remove(list(self.viewer.layers))
         for callbacks in (
             self.viewer.mouse_move_callbacks,
             self.viewer.mouse_drag_callbacks,
@@ -95,16 +98,27 @@ class NapariHost(QObject):
         ):
             callbacks.clear()
 
-    @property
-    def canvas(self) -> QWidget | None:
-        """The widget that is drawn on."""
-        return None if self._qt_viewer is None else self._qt_viewer.canvas.native
+    def remove(self, layers: list[Any]) -> None:
+        """Remove layers.
+
+        napari flushes OpenGL commands as it does so, in whatever context is current, and that may be Qt's own: the next
+        picture then reads from what does not exist. Hence ours is made current around it.
+        """
+        if not layers:
+            return
+        canvas = self.canvas
+        has_context = canvas is not None and canvas.isValid()
+        if has_context:
+            canvas.makeCurrent()
+        for layer in layers:
+            self.viewer.layers.remove(layer)
+        if has_context:
+            canvas.doneCurrent()
 
     @property
-    def largest_texture(self) -> tuple[int, int]:
-        """Largest side of a flat and of a solid texture of this graphics card."""
-        flat, solid = self._qt_viewer.canvas.max_texture_sizes if self._qt_viewer is not None else (None, None)
-        return int(flat or 2048), int(solid or 256)
+    def canvas(self) -> QOpenGLWidget | None:
+        """The widget that is drawn on."""
+        return None if self._qt_viewer is None else self._qt_viewer.canvas.native
 
     def close(self) -> None:
         """Take everything down; the host can be prepared again."""
@@ -126,6 +140,8 @@ class NapariHost(QObject):
             for module in MODULES:
                 importlib.import_module(module)
             warm_up()
+            gc.collect()
+            gc.freeze()
         except Exception as error:  # whatever its many imports raise, the viewer tells it
             logger.warning("napari cannot be imported", exc_info=True)
             self._imported.emit(f"{type(error).__name__}: {error}")
@@ -150,6 +166,7 @@ class NapariHost(QObject):
             return
         import vispy
         from napari._qt.qt_viewer import QtViewer
+        from napari._vispy.utils.gl import get_gl_extensions, get_max_texture_sizes
 
         screen = QApplication.primaryScreen()
         # else vispy runs a program of the X server, and waits for it
@@ -165,13 +182,17 @@ class NapariHost(QObject):
             return
         finally:
             QApplication.setAttribute(PROPAGATION, propagates)  # napari sets it for the whole application
+        # asked here, with a context of vispy's own, and remembered: later, Qt's may be the current one
+        get_gl_extensions()
+        self.largest_texture = tuple(int(side or 256) for side in get_max_texture_sizes())  # type: ignore[assignment]
         self._qt_viewer.dims.hide()
         self._qt_viewer.setAcceptDrops(False)  # files dropped here are for the page, not for napari
         self._qt_viewer.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, on=False)
         self.clear()
-        self.state = "ready"
+        gc.freeze()  # what is there by now stays; napari collects garbage whenever a layer goes, over seconds else
         self.viewer.canvas.background_color_override = GROUND
-        self.ready.emit()
+        self.state = "ready"
+        QTimer.singleShot(0, self, self.ready.emit)
 
 
 def warm_up() -> None:

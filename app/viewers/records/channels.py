@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class ChannelsViewer(NapariViewer):
         size = f"{numbers.count(width)} × {numbers.count(height)} px"
         return f"{numbers.plural(count, 'channel')}, {size}{thinned_text(self.value)}"
 
-    def _fill(self, viewer: Any) -> None:
+    def _fill(self, viewer: Any) -> Iterator[None]:
         record, value = self.record, self.value
         if record is None or value is None:
             return
@@ -49,21 +50,31 @@ class ChannelsViewer(NapariViewer):
             name = names[place] if place < len(names) and names[place] else f"channel {place + 1}"
             name = name if name not in values else f"{name} ({place + 1})"
             ramp = ramp_to(*COLOURS[place % len(COLOURS)]) if len(array) > 1 else self.theme.colormap("gray")
-            layer = self._add_image(viewer, plane, name, ramp, scale=scale, blending="additive")
-            layer.visible = place < SHOWN_AT_FIRST
-            layer.metadata["colours"] = "own colour"
+            layer = self._image_layer(
+                viewer, plane, name, ramp, scale=scale, blending="additive", visible=place < SHOWN_AT_FIRST
+            )
+            layer.metadata.setdefault("colours", "own colour")
             layers.append(layer)
             values[name], ramps[name] = (plane, value.spec.unit), ramp
+            yield
         found = record.mask_of(value)
         mask = record.array(found)
         if found is not None and mask is not None and mask.ndim == 2:
             rows, columns = array.shape[1] / mask.shape[0], array.shape[2] / mask.shape[1]
-            layers.append(self._add_mask(viewer, mask, found.spec.name, scale=(scale[0] * rows, scale[1] * columns)))
+            layers.append(self._mask_layer(viewer, mask, found.spec.name, scale=(scale[0] * rows, scale[1] * columns)))
         self.layers.set_layers(layers, values, ramps)
+
+    def _connect(self, viewer: Any) -> None:
+        super()._connect(viewer)
+        viewer.camera.events.zoom.connect(self._scale_bar)
+
+    def _disconnect(self, viewer: Any) -> None:
+        viewer.camera.events.zoom.disconnect(self._scale_bar)
+
+    def _show_filled(self, viewer: Any) -> None:
         viewer.dims.ndisplay = 2
         viewer.dims.order = (0, 1)
         viewer.camera.orientation = ("towards", "down", "right")
-        viewer.camera.events.zoom.connect(self._scale_bar)
         viewer.reset_view()
         self._scale_bar()
 

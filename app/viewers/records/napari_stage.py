@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
+from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from app.theme import Theme
@@ -39,6 +40,13 @@ class NapariViewer(RecordViewer):
         self.layers = LayersPanel(theme)
         self.overlay: CanvasOverlay | None = None
         self._is_stale = False  # whether a record waits for the canvas
+        self._filling = QTimer(self)
+        self._filling.setSingleShot(True)
+        self._filling.setInterval(0)
+        self._filling.timeout.connect(self._fill_on)
+        self._steps: Iterator[None] | None = None
+        self._used: list[Any] = []  # layers of the record that is being filled in
+        self._is_connected = False
         self.side_column.addWidget(self.layers)
         self.layers.hide()
         self.host.ready.connect(self._arrived)
@@ -51,11 +59,14 @@ class NapariViewer(RecordViewer):
         return self._is_stale
 
     def leave(self) -> None:
-        """Remove the layers; the canvas stays until another viewer takes it."""
+        """Forget the record and the arrays; canvas and empty layers stay until another viewer takes them."""
         self._is_stale = False
+        self._steps = None
+        self._filling.stop()
         self.record = self.value = None
         if self.host.holder is self.holder:
-            self.host.clear()
+            for layer in self.host.viewer.layers:
+                layer.data = np.zeros((1,) * layer.ndim, layer.dtype)
             self._hide_overlay()
 
     def _render(self) -> None:
@@ -71,22 +82,38 @@ class NapariViewer(RecordViewer):
     def _arrived(self) -> None:
         if not self._is_stale or self.record is None:
             return
-        self._is_stale = False
         self.host.attach(self.holder)
-        self.host.clear()
         canvas = self.host.canvas
         if self.overlay is None and canvas is not None:
             self.overlay = CanvasOverlay(self.theme, canvas)
         self.middle.setCurrentWidget(self.holder)
-        viewer = self.host.viewer
-        viewer.mouse_move_callbacks.append(self._on_move)
-        viewer.mouse_drag_callbacks.append(self._on_drag)
-        viewer.mouse_wheel_callbacks.append(self._on_wheel)
-        self._fill(viewer)
+        if not self._is_connected:
+            self._is_connected = True
+            self._connect(self.host.viewer)
+        self._steps = None
+        self._filling.start()  # a layer in each turn: making one takes a tenth of a second
+
+    def _fill_on(self) -> None:
+        if not self._is_stale or self.record is None or self.host.holder is not self.holder:
+            return
+        if self._steps is None:
+            self._used = []
+            self._steps = self._fill(self.host.viewer)
+        try:
+            next(self._steps)
+        except StopIteration:
+            self._filled()
+        else:
+            self._filling.start()
+
+    def _filled(self) -> None:
+        self._steps, self._is_stale = None, False
+        self.host.remove([layer for layer in self.host.viewer.layers if layer not in self._used])
         self.layers.show()
         if self.overlay is not None:
             self.overlay.show()
             self.overlay.raise_()
+        self._show_filled(self.host.viewer)
         self.qualified.emit(self.qualifier())
 
     def _failed(self, problem: str) -> None:
@@ -102,6 +129,9 @@ class NapariViewer(RecordViewer):
     def _moved(self, holder: QWidget) -> None:
         if holder is not self.holder:
             self._hide_overlay()
+            if self._is_connected:
+                self._is_connected = False
+                self._disconnect(self.host.viewer)
 
     def _hide_overlay(self) -> None:
         if self.overlay is not None:
@@ -109,28 +139,60 @@ class NapariViewer(RecordViewer):
 
     # ── for viewers ──────────────────────────────────────────────────────────────────────────────
 
-    def _fill(self, viewer: Any) -> None:
-        """Add the layers of the record to napari's `viewer`."""
+    def _connect(self, viewer: Any) -> None:
+        """Listen to napari's `viewer` while the canvas is ours."""
+        viewer.mouse_move_callbacks.append(self._on_move)
+        viewer.mouse_drag_callbacks.append(self._on_drag)
+        viewer.mouse_wheel_callbacks.append(self._on_wheel)
 
-    def _add_image(self, viewer: Any, data: Array, name: str, ramp: Array, **options: Any) -> Any:
-        """Add an array as a layer of the colours `ramp` (256, 3) with its automatic window."""
-        low, high = automatic_window(data)
-        layer = viewer.add_image(
-            drawable(data), name=name, contrast_limits=(low, high), colormap=napari_map(name, ramp), **options
-        )
-        layer.contrast_limits_range = limits(data, low, high)
+    def _disconnect(self, viewer: Any) -> None:
+        """Listen no more; the host has taken the pointer away already."""
+
+    def _fill(self, viewer: Any) -> Iterator[None]:  # noqa: ARG002
+        """Bring the record into layers of napari's `viewer`, and yield after each."""
+        yield
+
+    def _show_filled(self, viewer: Any) -> None:
+        """Show the layers once they are all there."""
+
+    def _image_layer(self, viewer: Any, data: Array, name: str, ramp: Array, **options: Any) -> Any:
+        """Return a layer with an array in the colours `ramp` (256, 3) and its automatic window.
+
+        A layer of this name that is there already keeps what the user chose: colours, opacity, whether it is shown.
+        """
+        window = automatic_window(data)
+        layer = self._find(viewer, name, data.ndim, "image")
+        if layer is None:
+            layer = viewer.add_image(
+                drawable(data), name=name, contrast_limits=window, colormap=napari_map(name, ramp), **options
+            )
+        else:
+            layer.data, layer.scale = drawable(data), options["scale"]
+        layer.contrast_limits_range = limits(data, *window)
+        layer.contrast_limits = window
+        self._used.append(layer)
         return layer
 
-    def _add_mask(self, viewer: Any, mask: Array, name: str, **options: Any) -> Any:
-        """Add a mask as a layer in the colours of its values."""
+    def _mask_layer(self, viewer: Any, mask: Array, name: str, **options: Any) -> Any:
+        """Return a layer with a mask in the colours of its values."""
         from napari.utils.colormaps import CyclicLabelColormap
 
-        colours = mask_colours(self.theme)[1:].astype(np.float32) / 255.0
-        layer = viewer.add_labels(
-            np.ascontiguousarray(mask).astype(np.int32), name=name, opacity=MASK_OPACITY, **options
-        )
-        layer.colormap = CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 4), np.float32), colours]))
+        values = np.ascontiguousarray(mask).astype(np.int32)
+        layer = self._find(viewer, name, mask.ndim, "labels")
+        if layer is None:
+            colours = mask_colours(self.theme)[1:].astype(np.float32) / 255.0
+            table = CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 4), np.float32), colours]))
+            layer = viewer.add_labels(values, name=name, opacity=MASK_OPACITY, colormap=table, **options)
+        else:
+            layer.data, layer.scale = values, options["scale"]
+        self._used.append(layer)
         return layer
+
+    def _find(self, viewer: Any, name: str, axes: int, kind: str) -> Any:
+        for layer in viewer.layers:
+            if layer.name == name and layer.ndim == axes and layer._type_string == kind and layer not in self._used:  # noqa: SLF001
+                return layer
+        return None
 
     def _on_move(self, _viewer: Any, event: Any) -> None:
         self._hover(tuple(float(each) for each in event.position))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ class VolumeViewer(NapariViewer):
 
     # ── filling ──────────────────────────────────────────────────────────────────────────────────
 
-    def _fill(self, viewer: Any) -> None:
+    def _fill(self, viewer: Any) -> Iterator[None]:
         record, value = self.record, self.value
         if record is None or value is None:
             return
@@ -115,18 +116,29 @@ class VolumeViewer(NapariViewer):
         self._shown = self.space.arrange(solid)
         self.play.setVisible(len(solid) > 1)
         self.play.show_frames(len(solid), record.companion(value.spec.name, "times_s"))
-        self._add_layers(viewer, value)
-        self.cursor = tuple(side // 2 for side in self.shape)  # type: ignore[assignment]
-        viewer.dims.events.current_step.connect(self._follow)
-        viewer.camera.events.connect(self._settle_soon)
+        depth, height, width = self.shape
+        self.cursor = (depth // 2, height // 2, width // 2)
+        self.coarse = 1
         self.directions.set_current(was)
-        self._show_direction(was)
+        yield from self._fill_layers(viewer, value)
 
-    def _add_layers(self, viewer: Any, value: RecordValue) -> None:
+    def _connect(self, viewer: Any) -> None:
+        super()._connect(viewer)
+        viewer.dims.events.current_step.connect(self._settle_soon)
+        viewer.camera.events.connect(self._settle_soon)
+
+    def _disconnect(self, viewer: Any) -> None:
+        viewer.dims.events.current_step.disconnect(self._settle_soon)
+        viewer.camera.events.disconnect(self._settle_soon)
+
+    def _show_filled(self, viewer: Any) -> None:  # noqa: ARG002
+        self._show_direction(self.directions.current())
+
+    def _fill_layers(self, viewer: Any, value: RecordValue) -> Iterator[None]:
         layers, values, ramps = [], {}, {}
         self._whole.clear()
         if value.spec.kind is FieldKind.MASK:
-            layer = self._add_mask(viewer, self._shown[0, 0], value.spec.name, scale=self.space.spacing)
+            layer = self._mask_layer(viewer, self._shown[0, 0], value.spec.name, scale=self.space.spacing)
             self._whole[value.spec.name] = (layer, self._shown[0, 0])
             self.layers.set_layers([layer], {}, {})
             return
@@ -139,16 +151,17 @@ class VolumeViewer(NapariViewer):
             colour = self.theme.categorical(place)
             ramp = ramp_to(colour.red(), colour.green(), colour.blue()) if several else self.theme.colormap("gray")
             options = {"blending": "additive" if several else "translucent_no_depth", "rendering": self._rendering()}
-            layer = self._add_image(viewer, data, name, ramp, scale=self._scale(data), **options)
-            layer.metadata["colours"] = "own colour" if several else "gray"
+            layer = self._image_layer(viewer, data, name, ramp, scale=self._scale(data), **options)
+            layer.metadata.setdefault("colours", "own colour" if several else "gray")
             layers.append(layer)
             values[name] = (data, value.spec.unit)
             self._whole[name] = (layer, data)
             if several:
                 ramps[name] = ramp
+            yield
         mask = self._mask(value)
         if mask is not None:
-            layer = self._add_mask(viewer, mask[1], mask[0], scale=mask[2])
+            layer = self._mask_layer(viewer, mask[1], mask[0], scale=mask[2])
             self._whole[mask[0]] = (layer, mask[1])
             layers.append(layer)
         self.layers.set_layers(layers, values, ramps)
@@ -260,9 +273,6 @@ class VolumeViewer(NapariViewer):
         viewer = self.host.viewer
         if viewer is not None and self.host.holder is self.holder and viewer.dims.ndim > 3:
             viewer.dims.set_current_step(0, frame)
-
-    def _follow(self, _event: Any = None) -> None:
-        self._settle_soon()
 
     def _write_slice(self) -> None:
         across, count = self.across, self.shape[self.across]
