@@ -22,7 +22,7 @@ from engine.data.samples.sample import (
 )
 from engine.protocol.inspections import Array
 from engine.protocol.messages import SampleInfo
-from engine.protocol.schema import FieldKind, FieldSpec, Schema
+from engine.protocol.schema import FieldKind, FieldSpec, Schema, companion
 
 SIDE, SPOTS, SPOT_PX, PIXEL_UM = 32, 16, 1.2, 0.65
 COUNTS = (2400, 300, 600)
@@ -128,7 +128,7 @@ def make_pieces() -> Iterator[Columns]:
         hidden = assay == list(ASSAYS).index("nuclei")
         yield {
             "image": [stains[number][which] for number, which in enumerate(channels)],
-            "stains": channels,
+            companion("image", "names"): channels,
             "assay": assay,
             "plate": [f"plate-{each:02d}" for each in plate],
             "shared": np.where(hidden, np.nan, shared).astype(np.float32),
@@ -155,8 +155,9 @@ CELLS = Sample(
                 shape=(None, SIDE, SIDE),
                 spacing_mm=(PIXEL_UM / 1000, PIXEL_UM / 1000),
             ),
-            # which stain each channel of the record is
-            FieldSpec(name="stains", kind=FieldKind.NUMBER, shape=(None,), dtype="int64", classes=STAINS),
+            FieldSpec(
+                name=companion("image", "names"), kind=FieldKind.NUMBER, shape=(None,), dtype="int64", classes=STAINS
+            ),
             label_field("assay", tuple(ASSAYS)),
             FieldSpec(name="plate", kind=FieldKind.GROUP, dtype="str"),
             number_field("shared", "spots"),

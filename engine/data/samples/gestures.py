@@ -50,9 +50,9 @@ def say(random: np.random.Generator, schema: int) -> tuple[str, int, int]:
 
 
 def speak(random: np.random.Generator, words: int, stressed: int) -> tuple[Array, Array, Array, float]:
-    """Return the sound (1, n) int16, loudness per frame (32,), the words' starts and ends (words, 2) in s, the stroke.
+    """Return the sound (1, n) float16 in ±1, loudness per frame (32,), the words' times (words, 2) and the stroke.
 
-    The stroke is the time in seconds at which the stressed word is loudest.
+    All times are in seconds. The stroke is when the stressed word is loudest.
     """
     length = FRAMES / MOTION_HZ
     share = random.uniform(0.7, 1.3, words)
@@ -73,7 +73,7 @@ def speak(random: np.random.Generator, words: int, stressed: int) -> tuple[Array
     voice = voice / np.abs(voice).max() * envelope + 0.004 * random.normal(size=SAMPLES)
     each = SAMPLES // FRAMES
     frames = envelope[: each * FRAMES].reshape(FRAMES, each)
-    sound = np.rint(np.clip(voice, -1, 1) * 32000).astype(np.int16)[None]
+    sound = np.clip(voice, -1, 1).astype(np.float16)[None]
     return sound, frames.max(axis=1), np.stack([starts, ends], axis=1), float(middle[stressed])
 
 
@@ -149,12 +149,12 @@ def make_pieces() -> Iterator[Columns]:
             rows.append((sound, text, motion.astype(np.float32), spoken, np.float32(stroke)))
         sounds, texts, motions, times, strokes = zip(*rows, strict=True)
         yield {
-            "speech": np.stack(sounds),
+            "waveform": np.stack(sounds),
             "text": texts,
             "motion": np.stack(motions),
             "words_s": times,
             "stroke": np.array(strokes),
-            companion("speech", "rate_hz"): np.full(count, SOUND_HZ),
+            companion("waveform", "rate_hz"): np.full(count, SOUND_HZ),
             companion("motion", "rate_hz"): np.full(count, MOTION_HZ),
             companion("motion", "parents"): np.repeat(np.array(PARENTS, np.int64)[None], count, axis=0),
             "speaker": [f"{'abc'[split]}{number % 8}" for number in range(first, first + count)],
@@ -175,7 +175,7 @@ GESTURES = Sample(
     ),
     schema=Schema(
         fields=(
-            FieldSpec(name="speech", kind=FieldKind.WAVEFORM, shape=(1, SAMPLES), dtype="int16", channels=("voice",)),
+            FieldSpec(name="waveform", kind=FieldKind.WAVEFORM, shape=(1, SAMPLES), dtype="float16"),
             FieldSpec(name="text", kind=FieldKind.TEXT, dtype="str"),
             FieldSpec(
                 name="motion",
@@ -183,11 +183,11 @@ GESTURES = Sample(
                 shape=(FRAMES, len(JOINTS), 3),
                 dtype="float32",
                 unit="m",
-                channels=("x", "y", "z"),
+                channels=JOINTS,
             ),
             number_field("words_s", "s", (None, 2), "float64"),  # start and end of each word
             number_field("stroke", "s"),
-            number_field(companion("speech", "rate_hz"), "Hz", dtype="float64"),
+            number_field(companion("waveform", "rate_hz"), "Hz", dtype="float64"),
             number_field(companion("motion", "rate_hz"), "Hz", dtype="float64"),
             number_field(companion("motion", "parents"), "", (len(JOINTS),), "int64"),
             FieldSpec(name="speaker", kind=FieldKind.GROUP, dtype="str"),

@@ -179,7 +179,7 @@ GRIDS = Sample(
                 name="grid",
                 kind=FieldKind.GRID,
                 shape=(4, SIDE, SIDE, SIDE),
-                channels=("red", "green", "blue", "opacity"),
+                channels=("red", "green", "blue", "alpha"),
                 spacing_mm=(1000 * VOXEL_M,) * 3,
             ),
             FieldSpec(name="mask", kind=FieldKind.MASK, shape=(SIDE, SIDE, SIDE), classes=KINDS),

@@ -14,7 +14,15 @@ import numpy as np
 
 from engine.data.samples.noise import seeded, to_bytes
 from engine.data.samples.photographs import SKIMAGE, read_photograph
-from engine.data.samples.sample import Columns, Sample, annotation_fields, number_field, pieces_of, split_columns
+from engine.data.samples.sample import (
+    Columns,
+    Sample,
+    annotation_fields,
+    number_field,
+    pieces_of,
+    rgb_field,
+    split_columns,
+)
 from engine.protocol.inspections import Array
 from engine.protocol.messages import SampleInfo
 from engine.protocol.schema import FieldKind, FieldSpec, Schema, companion
@@ -50,22 +58,30 @@ def make_cases(random: np.random.Generator, count: int) -> dict[str, list[Array]
     latent = random.normal(size=(count, LATENT))
     present = random.random((count, len(STAINS))) >= MISSING
     present[:, 0] = True  # every case has its first stain
-    columns: dict[str, list[Array] | Array] = {}
-    for number, stain in enumerate(STAINS):
-        bags, places, flags = [], [], []
-        for case in range(count):
-            size = int(random.integers(PATCHES - 16, PATCHES + 17)) if present[case, number] else 0
+    columns: dict[str, list[Array] | Array] = {"bag": [], "bag_coordinates": [], "bag_stains": [], "bag_signal": []}
+    for case in range(count):
+        features, places, flags = [], [], []
+        shown = np.flatnonzero(present[case])
+        for stain in shown:
+            size = int(random.integers(PATCHES - 16, PATCHES + 17))
             signal = random.random(size) < SIGNAL
             mixture = random.dirichlet(np.full(KINDS, 0.4))
             own = prototypes + _SLIDE * random.normal(size=prototypes.shape)
             ground = own[random.choice(KINDS, size, p=mixture)] + 0.3 * random.normal(size=(size, WIDTH))
             carried = latent[case] @ carrier.T + 0.3 * random.normal(size=(size, WIDTH))
-            feature = np.where(signal[:, None], carried, ground) @ turns[number].T + shifts[number]
-            bags.append((feature + 0.1 * random.normal(size=(size, WIDTH))).astype(np.float32))
+            feature = np.where(signal[:, None], carried, ground) @ turns[stain].T + shifts[stain]
+            features.append((feature + 0.1 * random.normal(size=(size, WIDTH))).astype(np.float32))
             spot = random.permutation(12 * 12)[:size]
             places.append(np.stack([spot % 12, spot // 12], axis=1) * PATCH_UM)
             flags.append(signal.astype(np.int64))
-        columns |= {stain: bags, companion(stain, "coordinates"): places, f"{stain}_signal": flags}
+        sizes = [len(each) for each in flags]
+        for name, value in (
+            ("bag", np.concatenate(features)),
+            ("bag_coordinates", np.concatenate(places)),
+            ("bag_stains", np.repeat(shown, sizes)),
+            ("bag_signal", np.concatenate(flags)),
+        ):
+            columns[name].append(value)  # type: ignore[union-attr]
     columns["present"] = present.astype(np.uint8)
     columns["latent"] = latent.astype(np.float32)
     columns["label"] = (latent[:, 0] > 0).astype(np.int64)
@@ -127,20 +143,6 @@ def make_pieces() -> Iterator[Columns]:
         yield {**cases, **patches, **split_columns(split, first, count)}
 
 
-def _stain_fields(stain: str) -> tuple[FieldSpec, ...]:
-    return (
-        FieldSpec(name=stain, kind=FieldKind.BAG, shape=(None, WIDTH), dtype="float32"),
-        number_field(companion(stain, "coordinates"), "µm", (None, 2), "float64"),
-        number_field(f"{stain}_signal", "", (None,), "int64"),  # 1: the patch carries the case's latent vector
-        FieldSpec(
-            name=f"{stain}_patch",
-            kind=FieldKind.IMAGE,
-            shape=(3, SIDE, SIDE),
-            channels=("red", "green", "blue"),
-        ),
-    )
-
-
 STAINS_SAMPLE = Sample(
     info=SampleInfo(
         name="stains",
@@ -149,11 +151,16 @@ STAINS_SAMPLE = Sample(
         real=False,
         description="600 cases with up to three stains (HE; KI67 and PGR, a fifth missing): bags of 48–80 features "
         "with places, generated, and a patch each of real tissue (scikit-image's ihc) in the stain's colours.",
-        size_bytes=27_800_000,
+        size_bytes=28_500_000,
     ),
     schema=Schema(
         fields=(
-            *(field for stain in STAINS for field in _stain_fields(stain)),
+            FieldSpec(name="bag", kind=FieldKind.BAG, shape=(None, WIDTH), dtype="float32"),
+            number_field(companion("bag", "coordinates"), "µm", (None, 2), "float64"),
+            # which stain a member is of; 1: the member carries the case's latent vector
+            FieldSpec(name="bag_stains", kind=FieldKind.NUMBER, shape=(None,), dtype="int64", classes=STAINS),
+            number_field("bag_signal", "", (None,), "int64"),
+            *(rgb_field(f"{stain}_patch", SIDE) for stain in STAINS),
             number_field("present", "", (len(STAINS),), "uint8"),
             number_field("latent", "", (LATENT,)),
             *annotation_fields(CLASSES),

@@ -30,7 +30,7 @@ def test_that_no_single_channel_tells_the_class() -> None:
 def test_that_records_have_the_channels_of_their_assay() -> None:
     piece = next(make_pieces())
     stains = tuple(ASSAYS.values())
-    for image, channels, assay in zip(piece["image"], piece["stains"], piece["assay"], strict=True):
+    for image, channels, assay in zip(piece["image"], piece["image_names"], piece["assay"], strict=True):
         assert len(image) == len(channels)
         assert tuple(channels) == stains[assay]
     assert {len(image) for image in piece["image"]} == {1, 2, 3, 4, 5, 7, 10}

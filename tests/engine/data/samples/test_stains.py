@@ -17,17 +17,18 @@ def cases() -> Columns:
 
 def test_that_the_signal_patches_of_any_stain_tell_the_latent_and_the_mean_does_not(cases: Columns) -> None:
     turns, shifts = stain_maps()
-    for number, stain in enumerate(STAINS):
-        there = np.asarray(cases["present"])[:, number] == 1
-        bags = [(bag - shifts[number]) @ turns[number] for bag in cases[stain]]
-        signal = [flags == 1 for flags in cases[f"{stain}_signal"]]
-        latent = np.asarray(cases["latent"])[:, 0]
-        usable = np.array([bool(flags.any()) for flags in signal]) & there
-        few, whole = (
-            np.stack([bag[flags].mean(axis=0) for bag, flags, ok in zip(bags, flagged, usable, strict=True) if ok])
-            for flagged in (signal, [np.ones(len(bag), bool) for bag in bags])
-        )
-        explained = [_explained(features, latent[usable]) for features in (few, whole)]
+    for number in range(len(STAINS)):
+        few, whole, latent = [], [], []
+        for bag, stain, signal, own in zip(
+            cases["bag"], cases["bag_stains"], cases["bag_signal"], np.asarray(cases["latent"]), strict=True
+        ):
+            mine = stain == number
+            if (signal[mine] == 1).any():
+                plain = (bag[mine] - shifts[number]) @ turns[number]
+                few.append(plain[signal[mine] == 1].mean(axis=0))
+                whole.append(plain.mean(axis=0))
+                latent.append(own[0])
+        explained = [_explained(np.stack(features), np.array(latent)) for features in (few, whole)]
         assert explained[0] > 0.8
         assert explained[0] > explained[1] + 0.2
 
@@ -45,15 +46,14 @@ def test_that_missing_stains_have_no_patch_and_every_case_has_the_first(cases: C
     present = np.asarray(cases["present"])
     assert present[:, 0].all()
     assert 0.1 < 1 - present[:, 1:].mean() < 0.3
-    for number, stain in enumerate(STAINS):
-        sizes = np.array([len(bag) for bag in cases[stain]])
-        assert np.array_equal(sizes > 0, present[:, number] == 1)
-        assert [len(place) for place in cases[f"{stain}_coordinates"]] == sizes.tolist()
-        assert all(len(np.unique(place, axis=0)) == len(place) for place in cases[f"{stain}_coordinates"])
+    for stains, places, shown in zip(cases["bag_stains"], cases["bag_coordinates"], present, strict=True):
+        assert np.array_equal(np.unique(stains), np.flatnonzero(shown))
+        assert len(places) == len(stains)
+        assert len(np.unique(np.column_stack([stains, places]), axis=0)) == len(places)
 
 
 def test_that_about_a_sixth_of_the_patches_carries_the_signal(cases: Columns) -> None:
-    share = np.concatenate([np.concatenate(cases[f"{stain}_signal"]) for stain in STAINS]).mean()
+    share = np.concatenate(list(cases["bag_signal"])).mean()
     assert share == pytest.approx(0.15, abs=0.015)
 
 
