@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -191,7 +192,8 @@ def read_slide(unit: Unit, paths: tuple[Path, ...], settings: SlideSettings) -> 
         )
     shares = _shares(path, header, grid, rows, settings)
     found = 0
-    with opened_slide(path) as slide:
+    with ExitStack() as stack:
+        slide = stack.enter_context(opened_slide(path))
         for number, row in enumerate(rows):
             for column in np.flatnonzero(shares[number] >= settings.least_tissue).tolist():
                 x, y = grid.place(row, column)
@@ -200,6 +202,8 @@ def read_slide(unit: Unit, paths: tuple[Path, ...], settings: SlideSettings) -> 
                     tile = read_square(slide, (x, y), grid.downsample, grid.px)
                 except DataError as error:
                     yield {"name": name, "refused": error.message}
+                    stack.close()  # openslide reads nothing more once it met damage
+                    slide = stack.enter_context(opened_slide(path))
                     continue
                 found += 1
                 yield {
