@@ -7,6 +7,7 @@ from engine.data.importers.bags import BAGS
 from engine.data.importers.channels import CHANNELS
 from engine.data.importers.clips import CLIPS
 from engine.data.importers.dicom import DICOM_CINES, DICOM_IMAGES, DICOM_VOLUMES
+from engine.data.importers.episodes import EPISODES
 from engine.data.importers.grids import GRIDS
 from engine.data.importers.images import ImageImporter
 from engine.data.importers.importer import Importer
@@ -35,6 +36,7 @@ IMPORTERS: tuple[Importer, ...] = (
     VOLUMES,
     CINES,
     MOTIONS,
+    EPISODES,
     VIEWS,
     VIEW_PAIRS,
     ARRAYS,
