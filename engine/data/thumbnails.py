@@ -11,10 +11,19 @@ from PIL import Image
 
 from engine.data.layout import is_encoded
 from engine.data.pictures import decode_picture
+from engine.data.sketches import (
+    blend_channels,
+    sketch_bag,
+    sketch_motion,
+    sketch_points,
+    sketch_text,
+    sketch_waveform,
+    stretch,
+)
 from engine.data.store import Dataset
 from engine.errors import DataError
 from engine.protocol.inspections import Array
-from engine.protocol.schema import FieldKind, FieldSpec, Schema
+from engine.protocol.schema import FieldKind, FieldSpec, Schema, companion
 
 _CACHE_BYTES = 96 * 1024**2
 _DRAWN = (
@@ -27,7 +36,14 @@ _DRAWN = (
     FieldKind.CINE,
     FieldKind.GRID,
     FieldKind.MASK,
+    FieldKind.POINTS,
+    FieldKind.MOTION,
+    FieldKind.WAVEFORM,
+    FieldKind.BAG,
+    FieldKind.TEXT,
 )
+_SKETCHED = frozenset({FieldKind.POINTS, FieldKind.MOTION, FieldKind.WAVEFORM, FieldKind.BAG, FieldKind.TEXT})
+_BESIDE = {FieldKind.MOTION: "parents", FieldKind.BAG: "coordinates"}  # the companion a sketch needs
 _FIRST_IS_FRAME = frozenset({FieldKind.CLIP, FieldKind.CINE, FieldKind.VIEWS, FieldKind.PAIR})
 
 
@@ -50,7 +66,7 @@ class Thumbnails:
         sizes = np.zeros((len(records), 2), np.int32)
         if any(not 0 <= record < len(dataset) for record in records):
             raise DataError(f"{dataset.info.name} has the records 0 to {len(dataset) - 1}.")
-        spec = dataset.schema.first(*_DRAWN)
+        spec = _drawn(dataset.schema)
         for place, record in enumerate(records):
             key = (str(dataset.path), version, record, px)
             known = self._cache.get(key)
@@ -75,9 +91,18 @@ class Thumbnails:
 
 def _draw(dataset: Dataset, spec: FieldSpec | None, record: int, px: int) -> tuple[Array, tuple[int, int]]:
     nothing = np.zeros((3, 0, 0), np.uint8), (0, 0)
-    if spec is None or not dataset.intact(spec.name, [record]).all():
+    if spec is None:
+        return nothing
+    if spec.kind is FieldKind.TEXT:
+        return sketch_text(dataset.texts(spec.name, np.array([record]))[0], px), (px, px)
+    if not dataset.intact(spec.name, [record]).all():
         return nothing
     try:
+        if spec.kind in _SKETCHED:
+            beside = companion(spec.name, _BESIDE[spec.kind]) if spec.kind in _BESIDE else ""
+            known = dataset.schema.get(beside) is not None and dataset.intact(beside, [record]).all()
+            extra = np.asarray(dataset.read(beside, [record])[0]) if known else None
+            return _sketch(spec.kind, np.asarray(dataset.read(spec.name, [record])[0]), extra, px), (px, px)
         if is_encoded(spec):
             value = decode_picture(dataset.encoded(spec.name, [record])[0], channels=3, dtype="uint8")
         else:
@@ -96,13 +121,34 @@ def draw_values(schema: Schema, values: Mapping[str, Any], px: int) -> Array | N
         values: field → array or text; (bytes, shape) of a field kept encoded.
         px: longer side.
     """
-    spec = schema.first(*_DRAWN)
+    spec = _drawn(schema)
     if spec is None:
         return None
     value = values[spec.name]
+    if spec.kind is FieldKind.TEXT:
+        return sketch_text(str(value), px)
+    if spec.kind in _SKETCHED:
+        extra = values.get(companion(spec.name, _BESIDE[spec.kind])) if spec.kind in _BESIDE else None
+        return _sketch(spec.kind, np.asarray(value), None if extra is None else np.asarray(extra), px)
     if is_encoded(spec):
         return fit_picture(decode_picture(value[0], channels=3, dtype="uint8"), px)
     return fit_picture(as_rgb(np.asarray(value), spec.kind), px)
+
+
+def _drawn(schema: Schema) -> FieldSpec | None:
+    """Return the field that is drawn: the first picture; else what can be sketched; else a mask."""
+    pictures = set(_DRAWN) - _SKETCHED - {FieldKind.MASK}
+    return schema.first(*pictures) or schema.first(*_SKETCHED) or schema.first(FieldKind.MASK)
+
+
+def _sketch(kind: FieldKind, value: Array, extra: Array | None, px: int) -> Array:
+    if kind is FieldKind.POINTS:
+        return sketch_points(value, px)
+    if kind is FieldKind.WAVEFORM:
+        return sketch_waveform(value, px)
+    if kind is FieldKind.MOTION:
+        return sketch_motion(value, extra, px)
+    return sketch_bag(value, extra, px)
 
 
 def fit_picture(picture: Array, px: int) -> Array:
@@ -116,20 +162,16 @@ def fit_picture(picture: Array, px: int) -> Array:
 
 
 def as_rgb(value: Array, kind: FieldKind) -> Array:
-    """Return a picture (3, H, W) uint8 of a value: middle frame, middle slice, first channels, stretched to 0…255."""
+    """Return a picture (3, H, W) uint8 of a value: middle frame and slice, channels in colours, windowed."""
     if kind is FieldKind.MASK:
         value = value[None]
     if kind in _FIRST_IS_FRAME:
         value = value[0 if kind in {FieldKind.PAIR, FieldKind.VIEWS} else len(value) // 2]
     if value.ndim == 4:
         value = value[:, value.shape[1] // 2]
+    if kind is FieldKind.CHANNELS and len(value) != 3 and len(value) > 1:
+        return blend_channels(value)
     plane = value[:3] if len(value) >= 3 else np.repeat(value[:1], 3, axis=0)
     if plane.dtype == np.uint8 and kind is not FieldKind.MASK:
         return plane
-    numbers = plane.astype(np.float64)
-    finite = numbers[np.isfinite(numbers)]
-    low, high = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 1.0)
-    if high <= low:
-        low, high = float(numbers.min(initial=0.0)), float(numbers.max(initial=0.0)) + 1e-12
-    stretched = np.nan_to_num(np.clip((numbers - low) / (high - low), 0.0, 1.0))
-    return np.rint(stretched * 255).astype(np.uint8)
+    return np.rint(stretch(plane) * 255).astype(np.uint8)
