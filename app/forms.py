@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -114,9 +114,12 @@ class SettingsForm(QScrollArea):
 
     values_changed = Signal()
 
-    def __init__(self, theme: Theme, fields: Sequence[FormField] = (), parent: QWidget | None = None) -> None:
+    def __init__(
+        self, theme: Theme, fields: Sequence[FormField] = (), parent: QWidget | None = None, *, is_whole: bool = False
+    ) -> None:
+        """Make a form that scrolls; `is_whole`: that is as tall as its rows, inside something else that scrolls."""
         super().__init__(parent)
-        self._theme = theme
+        self._theme, self._is_whole = theme, is_whole
         self.settings: dict[str, SettingRow | UnbuiltRow] = {}
         self.rows = _Rows(self)
         self._groups: list[_Group] = []
@@ -133,6 +136,9 @@ class SettingsForm(QScrollArea):
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        if is_whole:
+            self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+            self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.set_fields(fields)
 
     def set_fields(self, fields: Sequence[FormField], preset: Mapping[str, Any] | None = None) -> None:
@@ -152,6 +158,8 @@ class SettingsForm(QScrollArea):
             column.addWidget(made)
         column.addStretch(1)
         self.setWidget(inside)
+        if self._is_whole:
+            inside.installEventFilter(self)
         self.set_preset(preset or {})
         if self.isVisible():
             self._build_some()
@@ -182,6 +190,17 @@ class SettingsForm(QScrollArea):
         super().showEvent(event)
         if not self.is_built:
             self._builder.start()
+
+    def sizeHint(self) -> QSize:
+        """Return the size of all rows, where the form shows them all."""
+        inside = self.widget()
+        return inside.sizeHint() if self._is_whole and inside is not None else super().sizeHint()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Grow with the rows."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
 
     def finish(self) -> None:
         """Build all rows that are in sight."""

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.forms import SettingsForm
 from app.pages.data_plan import PlanModel
 from app.theme import Theme, set_state
 from app.widgets import numbers
@@ -61,6 +62,10 @@ class PlanForm(QWidget):
         self.split_by = QComboBox()
         self.val, self.test = _share_box("Validation share"), _share_box("Test share")
         self.duplicates = QCheckBox("Leave out files with the same content")
+        self.importer_form = SettingsForm(theme, is_whole=True)
+        self.importer_form.values_changed.connect(self._settings_edited)
+        self._importer = ""  # whose settings are shown
+        self._image_rows: list[QWidget] = []  # what only images are asked
         self.will_write, self.will_take = ElidedLabel("", "body"), ElidedLabel("", "body")
         self.space_note = label("", "small", "error", wrap=True)
         self._paths: tuple[str, ...] = ()
@@ -94,6 +99,8 @@ class PlanForm(QWidget):
             name.setMinimumWidth(LABEL_WIDTH)
             name.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             form.addRow(name, row)
+            if self.encoded in widgets or self.size_px in widgets:
+                self._image_rows += [name, *widgets]
         for wide in (self.name, self.kind, self.labels, self.split_by):
             wide.setFixedWidth(190)
         self.size_px.setFixedWidth(110)
@@ -109,6 +116,7 @@ class PlanForm(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
         column.addLayout(form)
+        column.addWidget(self.importer_form)
         column.addWidget(line())
         column.addLayout(facts)
         column.addWidget(self.space_note)
@@ -116,7 +124,7 @@ class PlanForm(QWidget):
     def _connect(self) -> None:
         change = self.model.change
         self.name.textEdited.connect(self._name_edited)
-        self.kind.activated.connect(lambda _place: change(kind=self.kind.currentData()))
+        self.kind.activated.connect(lambda _place: change(kind=self.kind.currentData(), settings={}))
         self.size_px.valueChanged.connect(lambda value: change(size_px=value))
         self.encoded.toggled.connect(lambda on: change(keep_encoded=on))
         self.labels.activated.connect(lambda _place: self._labels_chosen())
@@ -125,6 +133,10 @@ class PlanForm(QWidget):
         self.val.valueChanged.connect(lambda value: change(val_share=value / 100))
         self.test.valueChanged.connect(lambda value: change(test_share=value / 100))
         self.duplicates.toggled.connect(lambda on: change(drop_duplicates=on))
+
+    def _settings_edited(self) -> None:
+        if not self.importer_form.problems:
+            self.model.change(settings=dict(self.importer_form.changes()))
 
     def _name_edited(self, text: str) -> None:
         if not self.name_problem():
@@ -207,7 +219,28 @@ class PlanForm(QWidget):
             self.split_by.addItem(text, value)
         self.split_by.setCurrentIndex(max(0, self.split_by.findData(options.split_by)))
 
+    def _show_importer(self, plan: ImportPlan) -> None:
+        """Show what the importer of this plan can be told, and what these files could be read as."""
+        is_image = plan.importer in {"", "images"}
+        for widget in self._image_rows:
+            widget.setVisible(is_image)
+        kinds = plan.kinds or KINDS
+        if [self.kind.itemData(place) for place in range(1, self.kind.count())] != list(kinds):
+            with QSignalBlocker(self.kind):
+                while self.kind.count() > 1:
+                    self.kind.removeItem(1)
+                for kind in kinds:
+                    self.kind.addItem(kind, kind)
+                self.kind.setCurrentIndex(max(0, self.kind.findData(self.model.options.kind)))
+        if plan.importer != self._importer:
+            self._importer = plan.importer
+            with QSignalBlocker(self.importer_form):
+                self.importer_form.set_fields(plan.form)
+                self.importer_form.set_values(self.model.options.settings)
+        self.importer_form.setVisible(bool(plan.form))
+
     def _render_plan(self, plan: ImportPlan) -> None:
+        self._show_importer(plan)
         first = plan.recognised[0] if plan.recognised else None
         self.kind_note.setText("" if self.model.options.kind or first is None else f"recognised: {first.kind}")
         self.size_note.setText(plan.sizes)

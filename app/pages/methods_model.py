@@ -128,7 +128,8 @@ class MethodsModel(QObject):
             return
         self.method, self.prefilled = method, None
         presets = self.presets()
-        self.preset = "small" if "small" in presets else presets[0] if presets else ""
+        fitting = "small" if any(device.id != "cpu" for device in self.workspace.devices) else "tiny"
+        self.preset = fitting if fitting in presets else presets[0] if presets else ""
         self._new_form()
 
     def choose_preset(self, name: str) -> None:
