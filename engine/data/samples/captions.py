@@ -85,7 +85,7 @@ def make_task(random: np.random.Generator, task: int, count: int, *, distinct: b
         attributes.append(pair)
     chosen = np.stack(attributes)  # (n, 2 objects, 4 attributes)
     image = _background(random, task, count)
-    boxes = np.zeros((count, 2, 4), np.float32)
+    boxes = np.zeros((count, 2, 4))
     mask = np.zeros((count, SIDE, SIDE), np.uint8)
     axis = np.arange(SIDE) + 0.5
     for number in range(2):
@@ -105,9 +105,9 @@ def make_task(random: np.random.Generator, task: int, count: int, *, distinct: b
     image = image + random.normal(0, 0.02, image.shape)
     return {
         "image": np.ascontiguousarray(to_bytes(image).transpose(0, 3, 1, 2)),
-        "caption": captions,
+        "text": captions,
         "mask": mask,
-        "boxes": np.clip(boxes, 0, SIDE),
+        "image_boxes": np.clip(boxes, 0, SIDE),
         "attributes": chosen,
         "task": np.full(count, task, np.int64),
         "label": chosen[:, 0, 0] * len(COLOURS) + chosen[:, 0, 1],
@@ -179,9 +179,9 @@ CAPTIONS = Sample(
     schema=Schema(
         fields=(
             rgb_field("image", SIDE),
-            FieldSpec(name="caption", kind=FieldKind.TEXT, dtype="str"),
+            FieldSpec(name="text", kind=FieldKind.TEXT, dtype="str"),
             FieldSpec(name="mask", kind=FieldKind.MASK, shape=(SIDE, SIDE), classes=("background", "first", "second")),
-            number_field("boxes", "px", (2, 4)),  # of each object: left, top, right, bottom
+            number_field("image_boxes", "px", (2, 4), "float64"),  # of each object: left, top, right, bottom
             number_field(
                 "attributes", "", (2, len(ATTRIBUTES)), "int64"
             ),  # indices into shapes, colours, sizes, quarters

@@ -79,7 +79,7 @@ def make_page(random: np.random.Generator, scans: Array, digits: Array, complexi
     return {
         "image": np.rint(image.transpose(2, 0, 1) * 255).astype(np.uint8),
         "text": " . ".join(ordered[place] for place in random.permutation(len(ordered))),
-        "boxes": np.array(boxes, np.int64).reshape(-1, 4),
+        "image_boxes": np.array(boxes, np.float64).reshape(-1, 4),
         "attributes": np.stack(told),
     }
 
@@ -149,7 +149,7 @@ DIGIT_PAGES = Sample(
         fields=(
             rgb_field("image", SIDE),
             FieldSpec(name="text", kind=FieldKind.TEXT, dtype="str"),
-            number_field("boxes", "px", (None, 4), "int64"),  # left, top, right, bottom of each region
+            number_field("image_boxes", "px", (None, 4), "float64"),  # left, top, right, bottom of each region
             FieldSpec(name="attributes", kind=FieldKind.NUMBER, shape=(None, 4), dtype="int64", classes=ATTRIBUTES),
             label_field("complexity", tuple(f"{pairs} pairs" for pairs in COMPLEXITIES)),
             *annotation_fields(DIGITS),

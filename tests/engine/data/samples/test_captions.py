@@ -16,7 +16,7 @@ def tasks() -> list[Columns]:
 
 def test_that_a_plain_caption_names_every_attribute(tasks: list[Columns]) -> None:
     task = tasks[0]
-    for caption, pair in zip(task["caption"], task["attributes"], strict=True):
+    for caption, pair in zip(task["text"], task["attributes"], strict=True):
         for phrase, (shape, colour, size, quarter) in zip(caption.split(" and "), pair, strict=True):
             words = tuple(SIZES)[size], tuple(COLOURS)[colour], tuple(SHAPES)[shape], QUARTERS[quarter]
             assert phrase == "a " + " ".join(words)
@@ -30,7 +30,7 @@ def test_that_each_object_has_its_colour_and_lies_in_its_box_and_quarter(tasks: 
                 there = task["mask"][record] == number + 1
                 seen = task["image"][record][:, there].mean(axis=1) / 255
                 assert np.abs(seen - tuple(COLOURS.values())[colour]).max() < 0.2
-                left, top, right, bottom = task["boxes"][record, number]
+                left, top, right, bottom = task["image_boxes"][record, number]
                 row, column = np.nonzero(there)
                 assert left - 0.5 <= column.min()
                 assert column.max() + 1 <= right + 0.5
@@ -42,7 +42,7 @@ def test_that_each_object_has_its_colour_and_lies_in_its_box_and_quarter(tasks: 
 
 def test_that_captions_of_a_test_part_are_all_different(tasks: list[Columns]) -> None:
     for task in tasks:
-        assert len(set(task["caption"])) == 150
+        assert len(set(task["text"])) == 150
 
 
 def test_that_tasks_share_no_combination_of_shape_and_colour(tasks: list[Columns]) -> None:
