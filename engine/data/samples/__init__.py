@@ -24,6 +24,7 @@ from engine.data.samples.grids import GRIDS
 from engine.data.samples.hearts import HEARTS
 from engine.data.samples.moving_digits import MOVING_DIGITS
 from engine.data.samples.phantoms import PHANTOMS
+from engine.data.samples.relations import RELATIONS_SAMPLE
 from engine.data.samples.reports import REPORTS
 from engine.data.samples.rooms import ROOMS
 from engine.data.samples.sample import Columns, Sample
@@ -71,6 +72,7 @@ _SAMPLES: tuple[Sample, ...] = (
     SENTENCES,
     GESTURES,
     DIGIT_PAGES,
+    RELATIONS_SAMPLE,
 )
 _PIECE = 1000
 
