@@ -1,6 +1,8 @@
-"""Bundled sample datasets: made on the spot, in seconds, with the same content on every machine.
+"""Bundled sample datasets: made on the spot, in seconds, with the same content every time.
 
-Lives here: one file per sample, each giving a schema and arrays.
+All randomness is seeded. Another machine's mathematical library may round a pixel of a drawn sample differently.
+
+Lives here: one file per sample, each giving a schema and arrays; what several draw with (noise, silhouettes, rays).
 Must not live here: downloads, torch.
 """
 
