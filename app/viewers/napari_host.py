@@ -106,13 +106,12 @@ class NapariHost(QObject):
         """
         if not layers:
             return
-        canvas = self.canvas
-        has_context = canvas is not None and canvas.isValid()
-        if has_context:
+        canvas = self.canvas if self.canvas is not None and self.canvas.isValid() else None
+        if canvas is not None:
             canvas.makeCurrent()
         for layer in layers:
             self.viewer.layers.remove(layer)
-        if has_context:
+        if canvas is not None:
             canvas.doneCurrent()
 
     @property
@@ -164,13 +163,14 @@ class NapariHost(QObject):
     def _make_canvas(self) -> None:
         if self.state != "loading":
             return
-        import vispy
         from napari._qt.qt_viewer import QtViewer
         from napari._vispy.utils.gl import get_gl_extensions, get_max_texture_sizes
 
         screen = QApplication.primaryScreen()
         # else vispy runs a program of the X server, and waits for it
-        vispy.config["dpi"] = round(screen.logicalDotsPerInch()) if screen is not None else 96
+        importlib.import_module("vispy").config["dpi"] = (
+            round(screen.logicalDotsPerInch()) if screen is not None else 96
+        )
         propagates = QApplication.testAttribute(PROPAGATION)
         try:
             self._qt_viewer = QtViewer(self.viewer, show_welcome_screen=False)

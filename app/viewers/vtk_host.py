@@ -121,7 +121,6 @@ class VtkHost(QObject):
         current = QOpenGLContext.currentContext()
         if current is not None:
             current.doneCurrent()  # Qt must not believe its context is current while VTK's is
-        from vtkmodules.util.numpy_support import vtk_to_numpy
         from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
 
         self._window.SetSize(width, height)
@@ -131,7 +130,7 @@ class VtkHost(QObject):
         pixels = vtkUnsignedCharArray()
         self._window.GetRGBACharPixelData(0, 0, width - 1, height - 1, 0, pixels)
         self._window.ReleaseCurrent()
-        rows = np.ascontiguousarray(vtk_to_numpy(pixels).reshape(height, width, 4)[::-1])
+        rows = np.ascontiguousarray(_support().vtk_to_numpy(pixels).reshape(height, width, 4)[::-1])
         return QImage(rows.data, width, height, 4 * width, QImage.Format.Format_RGBX8888).copy()
 
     def look(self, direction: Vector, up: Vector) -> None:
@@ -315,3 +314,17 @@ class VtkCanvas(QWidget):
         shift = bool(modifiers & Qt.KeyboardModifier.ShiftModifier)
         self._host.interactor.SetEventInformationFlipY(round(at.x()), round(at.y()), int(control), int(shift))
         return True
+
+
+def as_vtk(array: Array) -> Any:
+    """Return a copy of an array as VTK's own kind of array."""
+    return _support().numpy_to_vtk(array, deep=True)
+
+
+def as_vtk_ids(array: Array) -> Any:
+    """Return a copy of indices as VTK's own kind of array of indices."""
+    return _support().numpy_to_vtkIdTypeArray(array, deep=True)
+
+
+def _support() -> Any:
+    return importlib.import_module("vtkmodules.util.numpy_support")

@@ -105,7 +105,7 @@ class PointsViewer(RecordViewer):
             return
         array = self.current_array()
         places = np.asarray(array[:, :3], np.float64)
-        good = np.isfinite(places).all(axis=1)
+        good = np.asarray(np.isfinite(places).all(axis=1))
         self._table = array[good]
         self._good = good
         self.stage.points = places[good]

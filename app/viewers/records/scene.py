@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from app.viewers.vtk_host import as_vtk, as_vtk_ids
 from engine.protocol.inspections import Array
 
 
@@ -29,9 +30,7 @@ def points_actor(points: Array, colours: Array, size: float) -> Any:
 
 def colour(data: Any, colours: Array) -> None:
     """Give the points of a vtkPolyData colours (N, 3) uint8."""
-    from vtkmodules.util.numpy_support import numpy_to_vtk
-
-    table = numpy_to_vtk(np.ascontiguousarray(colours, np.uint8), deep=True)
+    table = as_vtk(np.ascontiguousarray(colours, np.uint8))
     table.SetName("colours")
     data.GetPointData().SetScalars(table)
     data.Modified()
@@ -57,7 +56,6 @@ def lines_actor(points: Array, lines: Array, rgb: tuple[float, float, float], wi
 
 def picture_actor(corners: Array, pixels: Array) -> Any:
     """Return a picture (H, W, 3) uint8 with its corners (4, 3) at top left, top right, bottom right, bottom left."""
-    from vtkmodules.util.numpy_support import numpy_to_vtk
     from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
     from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper, vtkTexture
 
@@ -65,12 +63,12 @@ def picture_actor(corners: Array, pixels: Array) -> Any:
     height, width = pixels.shape[:2]
     image.SetDimensions(width, height, 1)
     flat = np.ascontiguousarray(pixels[::-1].reshape(-1, 3), np.uint8)
-    image.GetPointData().SetScalars(numpy_to_vtk(flat, deep=True))
+    image.GetPointData().SetScalars(as_vtk(flat))
     data = vtkPolyData()
     data.SetPoints(_places(corners))
     data.SetPolys(_cells(np.arange(4).reshape(1, 4)))
     places = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)
-    data.GetPointData().SetTCoords(numpy_to_vtk(places, deep=True))
+    data.GetPointData().SetTCoords(as_vtk(places))
     texture = vtkTexture()
     texture.SetInputData(image)
     texture.InterpolateOn()
@@ -84,21 +82,19 @@ def picture_actor(corners: Array, pixels: Array) -> Any:
 
 
 def _places(points: Array) -> Any:
-    from vtkmodules.util.numpy_support import numpy_to_vtk
     from vtkmodules.vtkCommonCore import vtkPoints
 
     made = vtkPoints()
-    made.SetData(numpy_to_vtk(np.ascontiguousarray(points, np.float32), deep=True))
+    made.SetData(as_vtk(np.ascontiguousarray(points, np.float32)))
     return made
 
 
 def _cells(indices: Array) -> Any:
     """Return cells (M, k) of indices."""
-    from vtkmodules.util.numpy_support import numpy_to_vtkIdTypeArray
     from vtkmodules.vtkCommonDataModel import vtkCellArray
 
     count, corners = indices.shape
     made = vtkCellArray()
-    ends = numpy_to_vtkIdTypeArray(np.arange(0, (count + 1) * corners, corners, dtype=np.int64), deep=True)
-    made.SetData(ends, numpy_to_vtkIdTypeArray(np.ascontiguousarray(indices, np.int64).reshape(-1), deep=True))
+    ends = as_vtk_ids(np.arange(0, (count + 1) * corners, corners, dtype=np.int64))
+    made.SetData(ends, as_vtk_ids(np.ascontiguousarray(indices, np.int64).reshape(-1)))
     return made

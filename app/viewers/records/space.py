@@ -41,8 +41,7 @@ class Space:
         """Return a view of an array (…, D, H, W) with its axes in the order that is shown."""
         leading = array.ndim - 3
         moved = array.transpose((*range(leading), *(leading + axis for axis in self.order)))
-        turns = tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)
-        return moved[(..., *turns)]
+        return np.flip(moved, tuple(leading + place for place, flip in enumerate(self.flipped) if flip))
 
     def stored_index(self, index: tuple[int, int, int], shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Return the stored (d, h, w) of an index into what is shown, of the shape that is shown."""

@@ -34,7 +34,7 @@ class VolumeViewer(NapariViewer):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(theme, parent)
         self.space = Space()
-        self.cursor = (0, 0, 0)  # index into what is shown
+        self.voxel = (0, 0, 0)  # index into what is shown
         self.frame = 0
         self.across = 0  # the axis the slice is taken across
         self.coarse = 1  # every so-manieth voxel in 3D
@@ -117,7 +117,7 @@ class VolumeViewer(NapariViewer):
         self.play.setVisible(len(solid) > 1)
         self.play.show_frames(len(solid), record.companion(value.spec.name, "times_s"))
         depth, height, width = self.shape
-        self.cursor = (depth // 2, height // 2, width // 2)
+        self.voxel = (depth // 2, height // 2, width // 2)
         self.coarse = 1
         self.directions.set_current(was)
         yield from self._fill_layers(viewer, value)
@@ -218,7 +218,7 @@ class VolumeViewer(NapariViewer):
             viewer.dims.order = (*range(lead), lead + self.across, *(lead + axis for axis in rest))
             up = "up" if self.space.rows_point_up(self.across) else "down"
             viewer.camera.orientation = ("towards", up, "right")
-            self._go(self.cursor)
+            self._go(self.voxel)
             viewer.reset_view()
         self._settle_soon()
         self.qualified.emit(self.qualifier())
@@ -254,19 +254,19 @@ class VolumeViewer(NapariViewer):
         """Bring every axis to a place."""
         viewer = self.host.viewer
         lead = viewer.dims.ndim - 3
-        self.cursor = cursor
+        self.voxel = cursor
         for axis in range(3):
             viewer.dims.set_current_step(lead + axis, cursor[axis])
         self._write_slice()
         self._settle_soon()
 
     def _slice(self, place: int) -> None:
-        cursor = list(self.cursor)
+        cursor = list(self.voxel)
         cursor[self.across] = place
         self._go((cursor[0], cursor[1], cursor[2]))
 
     def _scroll(self, by: int) -> None:
-        self._slice(min(max(self.cursor[self.across] + by, 0), self.shape[self.across] - 1))
+        self._slice(min(max(self.voxel[self.across] + by, 0), self.shape[self.across] - 1))
 
     def _show_frame(self, frame: int) -> None:
         self.frame = frame
@@ -276,7 +276,7 @@ class VolumeViewer(NapariViewer):
 
     def _write_slice(self) -> None:
         across, count = self.across, self.shape[self.across]
-        place = self.cursor[across]
+        place = self.voxel[across]
         letter = "zyx"[across]
         text = f"{letter} {numbers.count(place + 1)} of {numbers.count(count)}"
         if self.space.unit == "mm":
@@ -343,8 +343,8 @@ class VolumeViewer(NapariViewer):
             zoom = float(viewer.camera.zoom)
             centre = viewer.camera.center
             up = -1.0 if self.space.rows_point_up(self.across) else 1.0
-            x = canvas.width() / 2 + (self.cursor[columns] * self.space.spacing[columns] - centre[2]) * zoom
-            y = canvas.height() / 2 + up * (self.cursor[rows] * self.space.spacing[rows] - centre[1]) * zoom
+            x = canvas.width() / 2 + (self.voxel[columns] * self.space.spacing[columns] - centre[2]) * zoom
+            y = canvas.height() / 2 + up * (self.voxel[rows] * self.space.spacing[rows] - centre[1]) * zoom
             overlay.letters = self.space.letters(self.across)
             overlay.cross = (QPointF(x, y), self._axis_colour(columns), self._axis_colour(rows))
             overlay.px_per_unit, overlay.unit, overlay.note = zoom, self.space.unit, ""
