@@ -79,6 +79,9 @@ def view(qtbot: QtBot, answering: FakeEngine, context: AppContext) -> DataView:
 
 def test_that_enter_opens_the_current_record(qtbot: QtBot, view: DataView, answering: FakeEngine) -> None:
     view.browse.show_place(7)
+    view.activateWindow()
+    view.browse.grid.setFocus()
+    qtbot.waitUntil(view.browse.grid.hasFocus)
     qtbot.keyClick(view.browse.grid, Qt.Key.Key_Return)
     assert answering.last(OpenRecord).record == 1007
     assert view.middle.currentWidget() is view.record_page
@@ -123,7 +126,7 @@ def test_that_next_goes_on_past_what_was_read_and_the_list_follows(view: DataVie
     assert view.browse.grid.currentIndex().row() == 599
 
 
-def test_that_escape_goes_back_to_the_list(qtbot: QtBot, view: DataView) -> None:
+def test_that_back_leads_to_the_list(qtbot: QtBot, view: DataView) -> None:
     view.open_record(5)
     assert not view.inspector.isVisible()
     with qtbot.waitSignal(view.record_page.closed):
