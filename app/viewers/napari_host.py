@@ -35,6 +35,8 @@ MODULES: Final = (
     "napari._qt.qt_viewer",
 )
 GROUND: Final = COLOURS["sunken"][1]  # dark in both themes: channels add up, and nothing adds up to a light ground
+GL_RENDERER: Final = 0x1F01
+SOFTWARE: Final = ("llvmpipe", "softpipe", "swrast", "swiftshader", "gdi generic")
 PROPAGATION: Final = Qt.ApplicationAttribute.AA_UseStyleSheetPropagationInWidgetStyles
 
 
@@ -52,6 +54,7 @@ class NapariHost(QObject):
         self.problem = ""
         self.viewer: Any = None  # napari's ViewerModel
         self.holder: QWidget | None = None
+        self.is_software = False  # whether the processor draws, for want of a graphics card
         self.largest_texture = (2048, 256)  # largest side of a flat and of a solid texture of this graphics card
         self._qt_viewer: Any = None
         self._thread: threading.Thread | None = None
@@ -185,6 +188,8 @@ class NapariHost(QObject):
         # asked here, with a context of vispy's own, and remembered: later, Qt's may be the current one
         get_gl_extensions()
         self.largest_texture = tuple(int(side or 256) for side in get_max_texture_sizes())  # type: ignore[assignment]
+        renderer = str(importlib.import_module("vispy.gloo.gl").glGetParameter(GL_RENDERER)).lower()
+        self.is_software = any(name in renderer for name in SOFTWARE)
         self._qt_viewer.dims.hide()
         self._qt_viewer.setAcceptDrops(False)  # files dropped here are for the page, not for napari
         self._qt_viewer.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, on=False)

@@ -25,6 +25,7 @@ from engine.protocol.schema import FieldKind
 
 SOLID = "3D"
 RENDERINGS = {"brightest": "mip", "fading with depth": "attenuated_mip", "see-through": "translucent", "surface": "iso"}
+SOFTWARE_SIDE = 72  # voxels along an axis that a processor turns at a bearable pace
 AXIS_COLOURS = (8, 5, 9)  # of the categorical palette: sky, green, gold for slices across the first, second, third axis
 
 
@@ -226,6 +227,8 @@ class VolumeViewer(NapariViewer):
     def _set_level(self, *, solid: bool) -> None:
         """Give the layers every so-manieth voxel where the solid would not fit the graphics card."""
         largest = self.host.largest_texture[1]
+        if self.host.is_software:
+            largest = min(largest, SOFTWARE_SIDE)
         coarse = max(1, *(-(-side // largest) for side in self.shape)) if solid else 1
         if coarse == self.coarse:
             return
@@ -336,7 +339,8 @@ class VolumeViewer(NapariViewer):
         if self.directions.current() == SOLID:
             overlay.letters, overlay.cross, overlay.px_per_unit = ("", "", "", ""), None, 0.0
             solid = "drag turns, wheel zooms"
-            level = f", every {self.coarse} voxels: larger than this graphics card holds" if self.coarse > 1 else ""
+            why = "there is no graphics card" if self.host.is_software else "the graphics card holds no more"
+            level = f"; 1 voxel of {self.coarse} along each axis, because {why}" if self.coarse > 1 else ""
             overlay.note = f"{solid}{level}"
         else:
             rows, columns = (axis for axis in range(3) if axis != self.across)
