@@ -73,10 +73,11 @@ def _sources(listing: Listing) -> tuple[list[_Source], set[str]]:
     found: list[_Source] = []
     names: set[str] = set()
     seen: set[Path] = set()
+    dropped = bool(listing.entries) and ".zarr" in str(listing.entries[0].path.parent).lower()  # the store itself
     for entry in listing.entries:
         if entry.member:
             continue
-        root = zarr_root(entry.path) if ".zarr" in str(entry.path).lower() else None
+        root = zarr_root(entry.path) if dropped or ".zarr/" in entry.name.lower() else None
         if root is not None:
             names.add(entry.name)
             if root not in seen:

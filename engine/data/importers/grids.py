@@ -106,6 +106,8 @@ def _fits(array: StoredArray, *, flat: bool) -> bool:
 
 
 def _candidates(listing: Listing) -> list[Entry]:
+    if not listing.suffixes() & _SUFFIXES:
+        return []
     entries = [entry for entry in listing.entries if entry.suffix in _SUFFIXES and not entry.member]
     if len(entries) > _MOST_OPENED:
         some = entries[:: len(entries) // 50]

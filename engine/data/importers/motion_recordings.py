@@ -57,6 +57,9 @@ def find_recordings(listing: Listing) -> tuple[list[Recording], list[Skipped], s
     Files belong together if their names up to the first dot agree, in one folder or in folders like wav/ and bvh/.
     """
     found: dict[str, Recording] = {}
+    suffixes = listing.suffixes()
+    if not suffixes & (SOUND_SUFFIXES | {".bvh"}) and not {".npy", ".json"} <= suffixes:
+        return [], [], set()
     for entry in listing.entries:
         if entry.suffix == ".bvh":
             found.setdefault(_key(entry), Recording(_key(entry))).motion = entry

@@ -63,6 +63,8 @@ def _stem_pairs(names: Iterable[str]) -> int:
 
 def recognise_pairs(listing: Listing) -> int:
     """Return how many entries are images with texts, together with those texts; 0 = hardly any image has one."""
+    if not listing.suffixes() & (CAPTION_SUFFIXES | TABLE_SUFFIXES | {".tar"}):
+        return 0
     shards = [entry for entry in listing.entries if entry.suffix == ".tar" and not entry.member]
     count = len(shards) if any(_is_shard(entry) for entry in shards[:_MOST_PEEKED_TARS]) else 0
     images = [entry for entry in listing.entries if entry.suffix in IMAGE_SUFFIXES]

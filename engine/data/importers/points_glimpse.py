@@ -93,6 +93,8 @@ def point_entries(listing: Listing) -> list[Entry]:
     else is named when it is read.
     """
     groups: dict[str, list[Entry]] = {}
+    if not listing.suffixes() & _CANDIDATES:
+        return []
     for entry in listing.entries:
         if entry.suffix in _CANDIDATES:
             groups.setdefault(entry.suffix, []).append(entry)

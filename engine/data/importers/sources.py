@@ -44,7 +44,9 @@ class Entry:
     @property
     def suffix(self) -> str:
         """File name extension in lower case, with the dot."""
-        return PurePosixPath(self.name).suffix.lower()
+        last = self.name.rpartition("/")[2]  # asked a million times, for which a path object is too slow
+        dot = last.rfind(".")
+        return last[dot:].lower() if 0 < dot < len(last) - 1 else ""
 
 
 @dataclass(slots=True)
@@ -56,6 +58,13 @@ class Listing:
     junk: int = 0
     complete: bool = True
     _heads: dict[str, bytes] = field(default_factory=dict)
+    _suffixes: tuple[int, frozenset[str]] = (-1, frozenset())
+
+    def suffixes(self) -> frozenset[str]:
+        """Return the extensions that occur, so that a family that has none need not look at every name."""
+        if self._suffixes[0] != len(self.entries):
+            self._suffixes = len(self.entries), frozenset(entry.suffix for entry in self.entries)
+        return self._suffixes[1]
 
     def head(self, entry: Entry) -> bytes:
         """Return the first 4096 bytes of a file; b"" of a member of an archive, and of what cannot be read.

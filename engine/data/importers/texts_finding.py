@@ -110,6 +110,8 @@ def is_plain_text(listing: Listing, entry: Entry) -> bool:
 
 def text_entries(listing: Listing) -> tuple[list[Entry], list[Entry]]:
     """Return tables and plain texts; of very many plain files, some are looked at."""
+    if not listing.suffixes() & (TABLE_SUFFIXES | PLAIN_SUFFIXES):
+        return [], []
     tables = [entry for entry in listing.entries if entry.suffix in TABLE_SUFFIXES]
     tables = [entry for entry in tables[:MOST_SNIFFED] if is_text_table(listing, entry)]
     plain = [entry for entry in listing.entries if entry.suffix in PLAIN_SUFFIXES]

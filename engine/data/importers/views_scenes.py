@@ -67,7 +67,8 @@ class ViewPairSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 def has_scenes(listing: Listing) -> bool:
     """Whether there are pictures with cameras, by names and first bytes."""
-    if not any(entry.suffix in IMAGE_SUFFIXES for entry in listing.entries):
+    suffixes = listing.suffixes()
+    if not suffixes & IMAGE_SUFFIXES or not suffixes & {".json", ".txt", ".bin"}:
         return False
     return bool(transforms_of(listing) or models_of(listing) or tum_folders(listing) or scan_folders(listing))
 

@@ -13,6 +13,7 @@ from engine.protocol.schema import Skipped
 
 _LISTS = ("pairs.txt", "listing.txt")
 _SIDES = (("left", "right"), ("image_2", "image_3"), ("image_0", "image_1"), ("view1", "view5"), ("im0", "im1"))
+_MOST_LOOKED = 2000
 _NUMBERED = re.compile(r"(.+)_([12])")
 _LETTERED = re.compile(r"(.+)[_-](left|right|l|r)", re.IGNORECASE)
 
@@ -30,12 +31,19 @@ def find_twins(listing: Listing) -> Twins:
     """Return the pairs of pictures: those that a list names, else those that names of files and folders tell."""
     images = {entry.name: entry for entry in listing.entries if entry.suffix in IMAGE_SUFFIXES}
     twins = Twins()
-    for entry in listing.entries:
+    lists = [entry for entry in listing.entries if entry.suffix == ".txt"] if ".txt" in listing.suffixes() else []
+    for entry in lists:
         if entry.name.rpartition("/")[2] in _LISTS:
             _from_list(entry, images, twins)
-    if not twins.pairs:
+    if not twins.pairs and _look_paired(list(images)):
         _from_names(images, twins)
     return twins
+
+
+def _look_paired(names: list[str]) -> bool:
+    """Whether some of very many names tell a side; all of few are looked at later."""
+    some = names[:: max(1, len(names) // _MOST_LOOKED)]
+    return len(names) <= _MOST_LOOKED or 4 * sum(_side(name)[1] >= 0 for name in some) >= len(some)
 
 
 def _from_list(entry: Entry, images: dict[str, Entry], twins: Twins) -> None:
