@@ -45,7 +45,7 @@ def make_scenes(random: np.random.Generator, count: int, grounds: Array) -> tupl
     """
     region = _regions(random, count)
     textures = np.stack([random.permutation(len(CLASSES))[:_MOST_SITES] for _ in range(count)])
-    mask = np.take_along_axis(textures, region.reshape(count, -1), axis=1).reshape(region.shape)
+    mask = np.take_along_axis(textures, region.reshape(count, -1).astype(np.int64), axis=1).reshape(region.shape)
     image = np.zeros((count, SIDE, SIDE, 3), np.float32)
     for number in range(count):
         for site in np.unique(region[number]):
@@ -59,14 +59,19 @@ def make_scenes(random: np.random.Generator, count: int, grounds: Array) -> tupl
 
 
 def _regions(random: np.random.Generator, count: int) -> Array:
-    """Return which site each pixel belongs to, (count, 64, 64) int64."""
+    """Return which site each pixel belongs to, (count, 64, 64) int8."""
     sites = random.uniform(0.0, SIDE, (count, _MOST_SITES, 2))
     sites[np.arange(_MOST_SITES) >= random.integers(4, _MOST_SITES + 1, count)[:, None]] = 1e4  # out of reach
     bent = 4.0 * smooth_noise(random, (count, 2), 8, (SIDE, SIDE))
     grid = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE), indexing="ij"))
     down, across = (bent + grid.astype(np.float32)).swapaxes(0, 1)
     y, x = sites.astype(np.float32).T[..., None, None]  # each (sites, n, 1, 1)
-    return np.stack([np.square(down - b) + np.square(across - a) for b, a in zip(y, x, strict=True)]).argmin(axis=0)
+    nearest, region = np.full(down.shape, np.inf, np.float32), np.zeros(down.shape, np.int8)
+    for number, (b, a) in enumerate(zip(y, x, strict=True)):
+        distance = np.square(down - b) + np.square(across - a)
+        region[distance < nearest] = number
+        np.minimum(nearest, distance, out=nearest)
+    return region
 
 
 def _pattern(random: np.random.Generator, texture: int, grounds: Array) -> Array:
