@@ -279,9 +279,10 @@ def train(options: argparse.Namespace) -> Outcome:
     """Train in this process; Ctrl+C saves and stops."""
     from engine.runs import RunFolder
     from engine.training.link import ConsoleLink
-    from engine.training.loop import run_training
+    from engine.training.loop import check_run, run_training
 
     spec = _spec_of(options)
+    check_run(spec)
     folder = RunFolder.create(workspace_of(options), spec, path=options.run)
     return _trained(run_training(folder, ConsoleLink()))
 

@@ -18,7 +18,9 @@ from engine.data.store import Dataset
 from engine.errors import DataError, SelfsightError
 from engine.evaluation.quality import QualityMonitor
 from engine.inspections.live import LiveViews
+from engine.method import Method
 from engine.protocol.inspections import Embedding
+from engine.protocol.messages import RunSpec
 from engine.protocol.schema import misfit
 from engine.registry import find_method
 from engine.runs import RunFolder, extend
@@ -33,7 +35,7 @@ from engine.training.session import Session
 from engine.training.settings import complete_spec, freeze_spec
 from engine.training.watching import MAP_VIEW, Watcher
 
-__all__ = ["extend", "run_training"]
+__all__ = ["check_run", "extend", "run_training"]
 
 PAUSE_POLL_S = 0.05
 
@@ -70,6 +72,25 @@ def run_training(folder: RunFolder, link: Link) -> dict[str, Any]:
             raise reason from error
 
 
+def check_run(spec: RunSpec) -> None:
+    """Check that a run could begin, before anything of it is written.
+
+    Raises:
+        MethodError, ConfigError: as `complete_spec`; the device is not here.
+        DataError: the dataset cannot be opened, or does not fit the method.
+    """
+    complete_spec(spec)
+    resolve_device(spec.device)
+    with open_dataset(spec.dataset) as dataset:
+        _check_fit(find_method(spec.method), dataset)
+
+
+def _check_fit(method: Method, dataset: Dataset) -> None:
+    reason = misfit(method.needs, dataset.schema)
+    if reason:
+        raise DataError(f"{dataset.info.name} does not fit {method.id}: it {reason}.", "Choose other data.")
+
+
 @contextmanager
 def setup(folder: RunFolder, link: Link, control: Control, journal: Journal) -> Iterator[Session]:
     """Bring everything together: settings, device, data, the last good checkpoint, what looks on."""
@@ -80,9 +101,7 @@ def setup(folder: RunFolder, link: Link, control: Control, journal: Journal) -> 
     method = find_method(spec.method)
     fabric = open_fabric(spec.device, settings.precision)
     dataset = open_dataset(spec.dataset)
-    reason = misfit(method.needs, dataset.schema)
-    if reason:
-        raise DataError(f"{dataset.info.name} does not fit {method.id}: it {reason}.", "Choose other data.")
+    _check_fit(method, dataset)
     image_px = int(getattr(config, "image_px", 0))
     loader = Loader(dataset, method.needs, batch_size=settings.batch_size, seed=spec.seed, image_px=image_px)
     try:

@@ -94,6 +94,6 @@ def _choose(listing: Listing, options: ImportOptions) -> tuple[Importer, tuple[s
     if not able:
         raise DataError(
             f"None of the {len(listing.entries)} files can be imported.",
-            "resources/help/data.md lists what can be, kind by kind; images can be in JPEG, PNG, TIFF, WebP, BMP, GIF.",
+            "The help page “Prepare your data” lists what can be; images can be JPEG, PNG, TIFF, WebP, BMP and GIF.",
         )
     return able[0], kinds
