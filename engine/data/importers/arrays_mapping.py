@@ -141,7 +141,7 @@ def _field_name(name: str, kind: FieldKind) -> str:
 
 
 def _guess_kind(name: str, array: StoredArray, *, along_first: bool) -> FieldKind | None:
-    last = name.rpartition("/")[2].lower()
+    last = re.sub(r"^(train|val|test)_|_(train|val|test)$", "", name.rpartition("/")[2].lower())
     shape = array.shape[1:] if along_first else array.shape
     named = next((kind for kind, names in _NAMES.items() if last in names), None)
     if array.is_text:

@@ -55,6 +55,14 @@ def test_that_pictures_labels_and_names_are_guessed_and_exact(tmp_path: Path) ->
     assert list(dataset.column("name"))[29] == "picture 29"
 
 
+def test_that_labels_of_a_training_part_are_labels(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    np.savez(root / "a.npz", x_train=pixels(9, shape=(9, 9)), y_train=np.arange(9), x_test=pixels(3, shape=(9, 9)))
+    survey = ARRAYS.survey(list_sources([root]), ImportOptions(), ARRAYS.settings())
+    assert survey.labelled
+    assert [spec.name for spec in survey.fields] == ["image"]
+
+
 @pytest.mark.parametrize(
     ("shape", "kind"),
     [
