@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
 from app.context import Client
 from app.pages.data_model import DataModel, failure_sentence
-from app.viewers.records.base import OpenedRecord
 from engine.protocol.messages import Failed, Message, OpenRecord, RecordOpened, RecordRow
+
+if TYPE_CHECKING:
+    from app.viewers.records.base import OpenedRecord
 
 
 class RecordModel(QObject):
@@ -68,6 +70,8 @@ class RecordModel(QObject):
             return
         self.loading = False
         if isinstance(reply, RecordOpened):
+            from app.viewers.records.base import OpenedRecord  # viewers are imported when a record is first opened
+
             self.record = OpenedRecord(reply, arrays)
             self.arrived.emit(self.record)
         elif isinstance(reply, Failed):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
@@ -10,8 +12,6 @@ from app.context import Client
 from app.pages.data_model import DataModel
 from app.pages.data_record_model import RecordModel
 from app.theme import Theme
-from app.viewers.records import viewer_of
-from app.viewers.records.base import SIDE_PX, OpenedRecord, RecordViewer
 from app.widgets import numbers
 from app.widgets.buttons import Button
 from app.widgets.empty import EmptyState
@@ -20,7 +20,11 @@ from app.widgets.panel import ElidedLabel, label, line
 from app.widgets.segmented import Segmented
 from engine.protocol.messages import RecordRow
 
+if TYPE_CHECKING:
+    from app.viewers.records.base import OpenedRecord, RecordViewer
+
 MOST_TABS = 4
+SIDE_PX = 272
 
 
 class RecordPage(QWidget):
@@ -184,6 +188,8 @@ class RecordPage(QWidget):
         if value is None:
             self._tell("This record has no field that can be shown; what is known of it stands at the right.")
             return
+        from app.viewers.records.table import viewer_of  # viewers are imported when a record is first opened
+
         self._bring(viewer_of(value))
         if self.viewer is not None:
             self.viewer.show_field(record, value)

@@ -21,7 +21,7 @@ from app.widgets.panel import label
 from engine.protocol.inspections import Array
 
 MARGIN_PX = 16.0
-LARGEST_CELL_PX = 24.0
+LARGEST_CELL_PX = 40.0
 BY: Final = ("first three components", "length of the features")
 MOST_FITTED = 4096  # members the components are fitted on
 BLANK_UM = 1e-9

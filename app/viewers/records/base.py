@@ -15,7 +15,6 @@ from engine.protocol.inspections import Array
 from engine.protocol.messages import RecordOpened, RecordValue
 from engine.protocol.schema import COMPANIONS, FieldKind, companion
 
-SIDE_PX = 272
 # how many of the last axes of a kind lie in space
 SPATIAL_AXES = {
     FieldKind.IMAGE: 2,
@@ -85,8 +84,9 @@ class OpenedRecord:
             place = int(array.ravel()[0])
             return spec.classes[place] if 0 <= place < len(spec.classes) else "none"
         texts = (numbers.number(float(each)) for each in array.ravel())
-        unit = spec.unit or {"spacing_mm": "mm", "times_s": "s", "rate_hz": "Hz"}.get(_suffix(spec.name), "")
-        return f"{' × '.join(texts)} {unit}".strip()
+        suffix = _suffix(spec.name)
+        unit = spec.unit or {"spacing_mm": "mm", "times_s": "s", "rate_hz": "Hz"}.get(suffix, "")
+        return f"{(' × ' if suffix == 'spacing_mm' else ', ').join(texts)} {unit}".strip()
 
 
 class RecordViewer(QWidget):

@@ -18,8 +18,8 @@ from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 from app.start import make_application
 from app.theme import Theme
 from app.viewers.napari_host import NapariHost
-from app.viewers.records import viewer_of
 from app.viewers.records.base import OpenedRecord, RecordViewer
+from app.viewers.records.table import viewer_of
 from app.viewers.vtk_host import VtkHost
 from app.widgets.plots import Plot
 from engine.protocol.schema import FieldKind

@@ -10,7 +10,6 @@ from PySide6.QtCore import QPointF, Qt
 from pytestqt.qtbot import QtBot
 
 from app.theme import Theme
-from app.viewers.records import RECORD_VIEWERS, viewer_of
 from app.viewers.records.bag import BagViewer, component_colours
 from app.viewers.records.base import OpenedRecord, RecordViewer
 from app.viewers.records.clip import ClipViewer
@@ -19,6 +18,7 @@ from app.viewers.records.image import ImageViewer, mask_image, picture_of
 from app.viewers.records.motion import MotionViewer
 from app.viewers.records.overlay import bar_length
 from app.viewers.records.pane import PicturePane
+from app.viewers.records.table import RECORD_VIEWERS, viewer_of
 from app.viewers.records.text import TextViewer
 from app.viewers.records.unshown import UnshownViewer
 from app.viewers.records.views import ViewsViewer, cameras_of, points_of
