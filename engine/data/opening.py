@@ -23,6 +23,7 @@ _THINNED = {
     FieldKind.GRID: 3,
     FieldKind.WAVEFORM: 1,
     FieldKind.CLIP: 2,
+    FieldKind.MASK: 2,
 }
 
 

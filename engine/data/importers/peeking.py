@@ -158,6 +158,11 @@ def _is_arrays(path: Path) -> bool:
     )
 
 
+def _called(*suffixes: str) -> Callable[[Path], bool]:
+    """Return whether a file's name ends so; its content is judged by the plan."""
+    return lambda path: path.suffix.lower() in suffixes
+
+
 # what a file is called → whether it is that; the first that fits
 _KINDS: dict[str, Callable[[Path], bool]] = {
     "multi-channel picture": _is_ome_tiff,
@@ -168,4 +173,8 @@ _KINDS: dict[str, Callable[[Path], bool]] = {
     "DICOM file": _is_dicom,
     "volume file": _is_volume,
     "array file": _is_arrays,
+    "point cloud": _called(".ply", ".pcd", ".las", ".laz", ".xyz", ".off", ".obj", ".stl"),
+    "recording": _called(".wav", ".flac", ".bvh", ".textgrid"),
+    "table": _called(".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"),
+    "text file": _called(".txt"),
 }

@@ -294,10 +294,10 @@ def test_that_links_to_folders_are_not_followed(tmp_path: Path) -> None:
 
 def test_that_a_peek_counts_images_and_refuses_what_has_none(tmp_path: Path) -> None:
     root = image_folder(tmp_path / "data", 2)
-    (tmp_path / "text.txt").write_text("x")
+    (tmp_path / "notes.doc").write_text("x")
     assert peek([root]).text == "6 images."
     assert peek([root]).accepted
-    assert not peek([tmp_path / "text.txt"]).accepted
+    assert not peek([tmp_path / "notes.doc"]).accepted
     assert not peek([tmp_path / "nowhere"]).accepted
 
 
