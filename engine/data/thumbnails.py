@@ -162,13 +162,19 @@ def fit_picture(picture: Array, px: int) -> Array:
 
 
 def as_rgb(value: Array, kind: FieldKind) -> Array:
-    """Return a picture (3, H, W) uint8 of a value: middle frame and slice, channels in colours, windowed."""
+    """Return a picture (3, H, W) uint8 of a value: middle frame and slice, channels in colours, windowed.
+
+    Volumes are stored with their axes pointing to head, front and right; a slice is drawn as radiologists look at it,
+    front up and right on the left.
+    """
     if kind is FieldKind.MASK:
         value = value[None]
     if kind in _FIRST_IS_FRAME:
         value = value[0 if kind in {FieldKind.PAIR, FieldKind.VIEWS} else len(value) // 2]
     if value.ndim == 4:
         value = value[:, value.shape[1] // 2]
+    if kind is FieldKind.VOLUME:
+        value = value[:, ::-1, ::-1]
     if kind is FieldKind.CHANNELS and len(value) != 3 and len(value) > 1:
         return blend_channels(value)
     plane = value[:3] if len(value) >= 3 else np.repeat(value[:1], 3, axis=0)

@@ -135,3 +135,10 @@ def test_that_only_annotations_have_no_picture() -> None:
 
 def test_that_a_fitted_picture_keeps_its_proportions() -> None:
     assert fit_picture(np.zeros((3, 100, 200), np.uint8), 50).shape == (3, 25, 50)
+
+
+def test_that_a_slice_of_a_volume_is_drawn_with_its_front_up_and_its_right_on_the_left() -> None:
+    volume = np.zeros((1, 3, 4, 4), np.float32)
+    volume[0, 1, 3, 3] = 1.0  # front and right
+    picture = as_rgb(volume, FieldKind.VOLUME)
+    assert np.unravel_index(picture[0].argmax(), (4, 4)) == (0, 0)
