@@ -79,7 +79,8 @@ def _add_data_commands(add: Add) -> None:
 
     data = add("data", "describe a dataset; verify its checksums")
     data.add_argument("file", type=Path, metavar="FILE.h5")
-    data.add_argument("--verify", action="store_true")
+    data.add_argument("--verify", action="store_true", help="compare the file with its checksums")
+    data.add_argument("--examine", action="store_true", help="look for leaks between splits, twins and empty records")
 
 
 def _add_run_commands(add: Add) -> None:

@@ -172,13 +172,15 @@ def import_files(options: argparse.Namespace) -> Outcome:
 
 
 def data(options: argparse.Namespace) -> Outcome:
-    """Describe a dataset; verify it."""
+    """Describe a dataset; verify and examine it."""
+    from engine.data.examination import examine
     from engine.data.store import Dataset
 
     dataset = Dataset.open(_existing(options.file, "dataset"))
     try:
         info = dataset.info
         problems = list(info.problems) + (dataset.verify() if options.verify else [])
+        findings = examine(dataset).findings if options.examine else ()
     finally:
         dataset.close()
     document = {
@@ -193,12 +195,15 @@ def data(options: argparse.Namespace) -> Outcome:
         "problems": problems,
         "provenance": info.provenance,
     }
+    if options.examine:
+        document["findings"] = msgspec.to_builtins(findings)
     lines = [f"{info.name}: {info.records} records, {info.size_bytes / 1e6:.1f} MB"]
     for spec in info.schema.fields:
         shape = " × ".join("varies" if side is None else str(side) for side in spec.shape)
         lines.append(f"  {spec.name:12} {spec.kind:8} {shape} {spec.dtype}".rstrip())
     lines.append("  " + ", ".join(f"{name} {count}" for name, count in info.splits.items()))
     lines += [f"problem: {problem}" for problem in problems]
+    lines += [f"{finding.level}: {finding.what}" for finding in findings]
     if options.verify and not problems:
         lines.append("verified: every checksum is right")
     return Outcome("\n".join(lines), document, 1 if problems and options.verify else 0)

@@ -131,6 +131,14 @@ def _sample(job: JobFile, link: SocketLink) -> dict[str, Any]:
     return {"dataset": info.name, "path": info.path, "records": info.records}
 
 
+def _examine(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.data.examination import examine
+    from engine.data.store import Dataset
+
+    with Dataset.open(Path(job.arguments["dataset"])) as dataset:
+        return dict(msgspec.to_builtins(examine(dataset, link.progress_or_cancel)))
+
+
 def _evaluate(job: JobFile, link: SocketLink) -> dict[str, Any]:
     from engine.evaluation.protocols import evaluate_run
 
@@ -152,6 +160,7 @@ JOBS: dict[str, Callable[[JobFile, SocketLink], dict[str, Any]]] = {
     "sample": _sample,
     "evaluate": _evaluate,
     "project": _project,
+    "examine": _examine,
 }
 
 

@@ -51,6 +51,17 @@ class RecordEdits(QObject):
         self._send(dataset, records, what, value, text, back)
         self.changed.emit()
 
+    def exclude(self, records: tuple[int, ...]) -> None:
+        """Exclude records that are not excluded yet, by number."""
+        if not records:
+            return
+        text = _sentence(len(records), "excluded", True)  # noqa: FBT003
+        back: list[tuple[tuple[int, ...], What, Any]] = [(records, "excluded", False)]
+        self._done.append((self._records.dataset, text, back))
+        del self._done[:-REMEMBERED]
+        self._send(self._records.dataset, records, "excluded", True, text, back)  # noqa: FBT003
+        self.changed.emit()
+
     def undo(self) -> None:
         """Take the newest change back."""
         if not self._done:

@@ -7,6 +7,7 @@ from pathlib import Path
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QTabWidget, QVBoxLayout, QWidget
 
+from app.pages.data_examination import ExaminationModel, ExaminationView
 from app.pages.data_list import describe_shape
 from app.pages.data_model import DataModel
 from app.pages.data_plan_job import safe_csv
@@ -29,6 +30,7 @@ class FactTabs:
         self.provenance = FactsModel(("What", "Value"))
         self.skipped = FactsModel(("Left out", "Reason"))
         self.banner = Banner(theme)
+        self.examination = ExaminationView(ExaminationModel(model, tabs), theme)
         self.skipped_title = label("", "title")
         self.copy_button = Button(theme, "Copy list", icon="copy", small=True)
         self.copy_button.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.skipped.as_text()))
@@ -55,6 +57,7 @@ class FactTabs:
         column.setContentsMargins(12, 12, 12, 12)
         column.setSpacing(8)
         column.addWidget(self.banner)
+        column.addWidget(self.examination)
         column.addLayout(title)
         column.addWidget(FactsTable(self.skipped, "Files that were left out", stretch=1), 1)
         return page

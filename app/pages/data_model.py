@@ -38,7 +38,7 @@ class DataModel(QObject):
 
     def __init__(self, client: Client, workspace: WorkspaceModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._client = client
+        self.client = self._client = client
         self.workspace = workspace
         self.list = DatasetListModel(self)
         self.records = RecordsModel(client, self)

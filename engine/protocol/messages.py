@@ -23,7 +23,7 @@ PROTOCOL_VERSION = 2
 RunState = Literal[
     "queued", "starting", "training", "paused", "stopping", "stopped", "finished", "failed", "interrupted"
 ]
-JobKind = Literal["import", "sample", "dry-run", "evaluate", "project", "export"]
+JobKind = Literal["import", "sample", "dry-run", "evaluate", "project", "export", "examine"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -304,6 +304,24 @@ class RecordRow(Record, frozen=True, kw_only=True):
     values: dict[str, Any] = {}
 
 
+class Finding(Record, frozen=True, kw_only=True):
+    """One thing that was found about a dataset, the records it concerns, and those that could be left out for it."""
+
+    what: str  # a sentence
+    level: Literal["ok", "warn", "error"]
+    records: tuple[int, ...] = ()  # at most 200 of them
+    count: int = 0
+    leave_out: tuple[int, ...] = ()  # () = nothing to do
+
+
+class Examination(Record, frozen=True, kw_only=True):
+    """All that was found about a dataset."""
+
+    records: int
+    compared: int  # records that could be drawn and compared
+    findings: tuple[Finding, ...]
+
+
 class DryRunResult(Record, frozen=True, kw_only=True):
     """Will it fit, how long will it take: measured by a few real steps."""
 
@@ -435,6 +453,12 @@ class EditRecords(Request, frozen=True, kw_only=True):
     label: str | None = None
     split: str | None = None
     excluded: bool | None = None
+
+
+class ExamineDataset(Request, frozen=True, kw_only=True):
+    """Look for leaks between splits, near duplicates and empty records as a job; its result is an `Examination`."""
+
+    dataset: str
 
 
 class DeleteDataset(Request, frozen=True, kw_only=True):
@@ -878,9 +902,9 @@ class WorkerCommand(Message, frozen=True, kw_only=True):
 
 REQUESTS = (
     Hello, Attach, Replay, Ping, ListMethods, ListSamples, Peek, PlanImport, StartImport, MakeSample, CancelJob,
-    DescribeDataset, ListRecords, FetchThumbnails, OpenRecord, EditRecords, DeleteDataset, DryRun, CheckSettings,
-    StartRun, ControlRun, ContinueRun, DeleteRun, FetchRun, FetchLog, ListInspections, FetchInspection, Watch, Evaluate,
-    Project, SetBudget, StopEngine,
+    DescribeDataset, ListRecords, FetchThumbnails, OpenRecord, EditRecords, ExamineDataset, DeleteDataset, DryRun,
+    CheckSettings, StartRun, ControlRun, ContinueRun, DeleteRun, FetchRun, FetchLog, ListInspections,
+    FetchInspection, Watch, Evaluate, Project, SetBudget, StopEngine,
 )  # fmt: skip
 REPLIES = (
     Welcome, Failed, Done, Snapshot, Methods, SampleList, Peeked, Planned, JobAccepted, DatasetDescribed, Records,

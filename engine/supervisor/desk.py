@@ -32,7 +32,7 @@ MAX_LOG_BYTES = 4_000_000
 Frames = list[bytes | memoryview]
 CHANGING = (
     m.StartImport, m.MakeSample, m.CancelJob, m.EditRecords, m.DeleteDataset, m.DryRun, m.StartRun, m.ControlRun,
-    m.ContinueRun, m.DeleteRun, m.Evaluate, m.Project, m.SetBudget,
+    m.ContinueRun, m.DeleteRun, m.Evaluate, m.Project, m.ExamineDataset, m.SetBudget,
 )  # fmt: skip
 
 
@@ -68,6 +68,7 @@ class Desk:
             m.FetchThumbnails: lambda request: self._ask(rooms.reader, request),
             m.OpenRecord: lambda request: self._ask(rooms.reader, request),
             m.EditRecords: lambda request: self._ask(rooms.reader, request, self._edited(request)),
+            m.ExamineDataset: self._examine,
             m.DeleteDataset: self._delete_dataset,
             m.StartImport: self._start_import,
             m.MakeSample: self._make_sample,
@@ -226,6 +227,12 @@ class Desk:
         path = str(self._rooms.runs.path(request.run))
         arguments = {"path": path, "protocol": request.protocol, "dataset": request.dataset}
         self._accept(request, "evaluate", f"Evaluate {request.run}: {request.protocol}", request.run, arguments)
+
+    def _examine(self, request: m.ExamineDataset) -> None:
+        info = self._rooms.datasets.find(request.dataset)
+        if info is None:
+            raise DataError(f"There is no dataset {request.dataset}.")
+        self._accept(request, "examine", f"Examine {info.name}", info.name, {"dataset": info.path})
 
     def _project(self, request: m.Project) -> None:
         self._rooms.runs.require(request.run)
