@@ -22,7 +22,7 @@ def test_that_replay_gives_exactly_what_was_missed(window: PlainWindow, engine_p
     window.wait_for(lambda event: isinstance(event, m.JobChanged) and event.job.state == "failed")
     with window_of(engine_process) as other:
         other.hello()
-        other.ask(m.Replay(id=new_id(), epoch=snapshot.epoch, after=1))
+        other.ask(m.Replay(id=new_id(), epoch=snapshot.epoch, after=window.events[0].seq))
         other.wait_for(lambda event: event.seq == window.events[-1].seq)
         assert [event.seq for event in other.events[: len(window.events) - 1]] == [e.seq for e in window.events[1:]]
 
