@@ -33,6 +33,7 @@ class Wardrobe(QObject):
         self._pieces: list[QWidget] = []
         self._stale: list[QWidget] = []
         self._frozen: list[QWidget] = []  # windows that keep showing the old look until all in sight is dressed
+        self._next: tuple[QWidget, Callable[[], None]] | None = None  # the page to be seen next
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._step)
@@ -72,6 +73,26 @@ class Wardrobe(QObject):
                 self._frozen.append(window)
         self._timer.start(0)
 
+    def prepare(self, page: QWidget, then: Callable[[], None]) -> None:
+        """Dress what waits of a page that is about to be seen, a piece in each turn, and call `then` after that.
+
+        At once if nothing waits. Only the newest page is prepared.
+        """
+        self._next = (page, then)
+        if self._stale_of(page) is None:
+            self._arrive()
+        else:
+            self._timer.start(0)
+
+    def _stale_of(self, page: QWidget) -> QWidget | None:
+        return next((piece for piece in self._stale if isValid(piece) and page.isAncestorOf(piece)), None)
+
+    def _arrive(self) -> None:
+        if self._next is not None:
+            _, then = self._next
+            self._next = None
+            then()
+
     @property
     def is_busy(self) -> bool:
         """Whether pieces wait for their turn."""
@@ -96,14 +117,19 @@ class Wardrobe(QObject):
     def _step(self) -> None:
         self._stale = [piece for piece in self._stale if isValid(piece)]
         seen = next((piece for piece in self._stale if piece.isVisible()), None)
+        wanted = self._stale_of(self._next[0]) if self._next is not None and isValid(self._next[0]) else None
         if seen is not None:
             self._dress(seen)
+        elif wanted is not None:
+            self._dress(wanted)
+        elif self._next is not None:
+            self._arrive()
         elif self._frozen:
             self._thaw()
         elif self._stale:
             self._dress(self._stale[0])
-        if self._stale or self._frozen:
-            self._timer.start(0 if self._frozen else PAUSE_MS)
+        if self._stale or self._frozen or self._next:
+            self._timer.start(0 if self._frozen or self._next else PAUSE_MS)
 
     def _thaw(self) -> None:
         for window in self._frozen:

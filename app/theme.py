@@ -5,6 +5,7 @@ The theme follows the system (`QStyleHints.colorScheme`) unless the user forces 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -170,6 +171,10 @@ class Theme(QObject):
         `later` = in a turn of the event loop to come, at the latest when it is shown.
         """
         self._wardrobe.add(piece, later=later)
+
+    def prepare(self, page: QWidget, then: Callable[[], None]) -> None:
+        """Call `then` once a page that is about to be seen has the look of today; the window turns meanwhile."""
+        self._wardrobe.prepare(page, then)
 
     def is_dressing(self) -> bool:
         """Whether something still waits for its turn after a change."""

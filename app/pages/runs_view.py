@@ -26,16 +26,23 @@ class RunsView(Page):
             margin.hide()
         self.model = RunsModel(context.client, context.workspace, self)
         self.list = RunsList(context)
-        self.page = RunPage(context, self.model)
+        self._page: RunPage | None = None
         self.stack = QStackedWidget()
         self.stack.addWidget(self.list)
-        self.stack.addWidget(self.page)
         self.setCentralWidget(self.stack)
         self.list.run_opened.connect(self.open_run)
-        self.page.back_wanted.connect(self.show_list)
         context.workspace.runs_changed.connect(self._runs_changed)
         # the window gives an action's keys to its page, which it knows only after this constructor
         QTimer.singleShot(0, self, self._add_actions)
+
+    @property
+    def page(self) -> RunPage:
+        """The live page, made when it is first wanted: list and page together would hold the window up."""
+        if self._page is None:
+            self._page = RunPage(self.context, self.model)
+            self._page.back_wanted.connect(self.show_list)
+            self.stack.addWidget(self._page)
+        return self._page
 
     def show_item(self, run: str | None = None) -> None:
         """Open a run; None keeps what is shown."""
@@ -53,7 +60,7 @@ class RunsView(Page):
         self.list.table.setFocus()
 
     def _runs_changed(self) -> None:
-        run = self.page.run
+        run = self._page.run if self._page is not None else ""
         if not run:
             return
         if self.model.summary(run) is None:

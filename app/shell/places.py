@@ -96,10 +96,18 @@ class Places(QStackedWidget):
         if place not in self.pages:
             self.build(place)
         self.place = place
+        if place in self._new:
+            self._show(place)
+        else:  # seen before, perhaps in another theme
+            self._context.theme.prepare(self.pages[place], lambda: self._show(place))
+        self.opened.emit(place)
+
+    def _show(self, place: str) -> None:
+        if place != self.place:
+            return  # somebody went on
         self.setCurrentWidget(self.pages[place])
         if self.isVisible():
             QTimer.singleShot(0, self, self._lay_out_new)
-        self.opened.emit(place)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Lay out the pages that were opened before the window was shown."""

@@ -30,6 +30,7 @@ class Stall:
 
     seconds: float
     own_s: float  # without the time in which other programs had the processor
+    busy_s: float  # on the processor; the rest of `own_s` is waiting for a lock, a disk, or a processor that was taken
     stack: str  # where the window's thread was while the loop stood, "" if it was over before the watchdog looked
 
 
@@ -45,6 +46,7 @@ class StallMonitor(QObject):
         self._longest_own_s = 0.0
         self._turned = time.monotonic()
         self._queued = 0.0
+        self._busy = 0.0
         self._stack = ""
         self._thread = threading.get_ident()
         self._stop = threading.Event()
@@ -57,7 +59,8 @@ class StallMonitor(QObject):
         """Begin to watch the thread that calls this."""
         if self._watchdog is not None:
             return
-        self._thread, self._turned, self._queued = threading.get_ident(), time.monotonic(), queued_s()
+        self._thread = threading.get_ident()
+        self._begin_anew()
         self._stop.clear()
         self._timer.start()
         self._watchdog = threading.Thread(target=self._watch, name="stall-watchdog", daemon=True)
@@ -78,8 +81,7 @@ class StallMonitor(QObject):
         try:
             yield
         finally:
-            self._turned, self._queued = time.monotonic(), queued_s()
-            self._stack = ""
+            self._begin_anew()
 
     @property
     def longest_own_ms(self) -> float:
@@ -94,16 +96,20 @@ class StallMonitor(QObject):
     def _turn(self) -> None:
         now = time.monotonic()
         gap, self._turned = now - self._turned, now
-        queued = queued_s()
+        queued, busy = queued_s(), time.thread_time()
         own, self._queued = max(0.0, gap - (queued - self._queued)), queued
+        worked, self._busy = busy - self._busy, busy
         stack, self._stack = self._stack, ""
         if gap > self.budget_s:
             self.count += 1
             self._longest_s, self._longest_own_s = max(self._longest_s, gap), max(self._longest_own_s, own)
-            self.stalls.append(Stall(gap, own, stack))
+            self.stalls.append(Stall(gap, own, worked, stack))
             del self.stalls[:-KEPT]
-            said = "the window stood still for %.0f ms, %.0f of them its own\n%s"
-            logger.warning(said, gap * 1000, own * 1000, stack)
+            said = "the window stood still for %.0f ms, %.0f of them its own, %.0f on the processor\n%s"
+            logger.warning(said, gap * 1000, own * 1000, worked * 1000, stack)
+
+    def _begin_anew(self) -> None:
+        self._turned, self._queued, self._busy, self._stack = time.monotonic(), queued_s(), time.thread_time(), ""
 
     def _watch(self) -> None:
         while not self._stop.wait(self.budget_s / 4):
