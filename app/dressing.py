@@ -33,7 +33,7 @@ class Wardrobe(QObject):
         self._pieces: list[QWidget] = []
         self._stale: list[QWidget] = []
         self._frozen: list[QWidget] = []  # windows that keep showing the old look until all in sight is dressed
-        self._next: tuple[QWidget, Callable[[], None]] | None = None  # the page to be seen next
+        self._awaited: list[tuple[QWidget, Callable[[], None]]] = []  # pages about to be seen, and what waits for them
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._step)
@@ -76,22 +76,25 @@ class Wardrobe(QObject):
     def prepare(self, page: QWidget, then: Callable[[], None]) -> None:
         """Dress what waits of a page that is about to be seen, a piece in each turn, and call `then` after that.
 
-        At once if nothing waits. Only the newest page is prepared.
+        At once if nothing waits.
         """
-        self._next = (page, then)
-        if self._stale_of(page) is None:
-            self._arrive()
-        else:
+        self._awaited.append((page, then))
+        self._arrive()
+        if self._awaited:
             self._timer.start(0)
 
     def _stale_of(self, page: QWidget) -> QWidget | None:
         return next((piece for piece in self._stale if isValid(piece) and page.isAncestorOf(piece)), None)
 
     def _arrive(self) -> None:
-        if self._next is not None:
-            _, then = self._next
-            self._next = None
-            then()
+        """Call what waits for pages that are dressed."""
+        for entry in list(self._awaited):
+            page, then = entry
+            if not isValid(page):
+                self._awaited.remove(entry)
+            elif self._stale_of(page) is None:
+                self._awaited.remove(entry)
+                then()
 
     @property
     def is_busy(self) -> bool:
@@ -106,7 +109,7 @@ class Wardrobe(QObject):
         elif kind == QEvent.Type.ChildPolished and isinstance(event, QChildEvent) and watched not in self._pieces:
             child = event.child()
             if isinstance(child, QWidget) and child not in self._pieces:
-                self.add(child)
+                self.add(child, later=not child.isVisible())
         return super().eventFilter(watched, event)
 
     def _dress(self, piece: QWidget) -> None:
@@ -117,19 +120,19 @@ class Wardrobe(QObject):
     def _step(self) -> None:
         self._stale = [piece for piece in self._stale if isValid(piece)]
         seen = next((piece for piece in self._stale if piece.isVisible()), None)
-        wanted = self._stale_of(self._next[0]) if self._next is not None and isValid(self._next[0]) else None
+        wanted = next((piece for page, _ in self._awaited if isValid(page) and (piece := self._stale_of(page))), None)
         if seen is not None:
             self._dress(seen)
         elif wanted is not None:
             self._dress(wanted)
-        elif self._next is not None:
+        elif self._awaited:
             self._arrive()
         elif self._frozen:
             self._thaw()
         elif self._stale:
             self._dress(self._stale[0])
-        if self._stale or self._frozen or self._next:
-            self._timer.start(0 if self._frozen or self._next else PAUSE_MS)
+        if self._stale or self._frozen or self._awaited:
+            self._timer.start(0 if self._frozen or self._awaited else PAUSE_MS)
 
     def _thaw(self) -> None:
         for window in self._frozen:

@@ -52,7 +52,7 @@ class RunsView(Page):
     def open_run(self, run: str) -> None:
         """Show the live page of a run, as soon as it is known."""
         self.page.open(run)
-        self.stack.setCurrentWidget(self.page)
+        self.context.theme.prepare(self.page, lambda: self.stack.setCurrentWidget(self.page))
 
     def show_list(self) -> None:
         """Show all runs."""

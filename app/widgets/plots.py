@@ -121,14 +121,14 @@ class Plot(pg.PlotWidget):  # type: ignore[misc]
         parent: QWidget | None = None,
     ) -> None:
         self.x_axis, self.y_axis = Axis("bottom", x_unit), Axis("left")
-        super().__init__(parent, axisItems={"bottom": self.x_axis, "left": self.y_axis})
+        super().__init__(parent, axisItems={"bottom": self.x_axis, "left": self.y_axis}, enableMenu=False)
         self.theme, self._ground = theme, ground
         self.setAccessibleName(name)
         self.setFrameShape(pg.QtWidgets.QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         item = self.getPlotItem()
         item.hideButtons()
-        item.setMenuEnabled(False)
+        item.setMenuEnabled(False, enableViewBoxMenu=None)
         item.showGrid(x=False, y=True, alpha=1.0)
         self.y_axis.setWidth(44)
         self.y_axis.setStyle(tickLength=0, tickTextOffset=6)
