@@ -185,6 +185,7 @@ class Demo(QObject):
             "evaluation": self.results,
             "longest_stall_ms": round(self.stall.longest_ms, 1),
             "longest_own_stall_ms": round(self.stall.longest_own_ms, 1),
+            "longest_busy_ms": round(self.stall.longest_busy_ms, 1),
             "stalls_over_100_ms": self.stall.count,
             "pictures": self.pictures,
         }

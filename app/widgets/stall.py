@@ -44,6 +44,7 @@ class StallMonitor(QObject):
         self.count = 0
         self._longest_s = 0.0
         self._longest_own_s = 0.0
+        self._longest_busy_s = 0.0
         self._turned = time.monotonic()
         self._queued = 0.0
         self._busy = 0.0
@@ -89,6 +90,11 @@ class StallMonitor(QObject):
         return 1000 * self._longest_own_s
 
     @property
+    def longest_busy_ms(self) -> float:
+        """The longest time on the processor in a gap so far, in milliseconds."""
+        return 1000 * self._longest_busy_s
+
+    @property
     def longest_ms(self) -> float:
         """The longest gap so far in milliseconds, 0 if none was above the budget."""
         return 1000 * self._longest_s
@@ -103,6 +109,7 @@ class StallMonitor(QObject):
         if gap > self.budget_s:
             self.count += 1
             self._longest_s, self._longest_own_s = max(self._longest_s, gap), max(self._longest_own_s, own)
+            self._longest_busy_s = max(self._longest_busy_s, worked)
             self.stalls.append(Stall(gap, own, worked, stack))
             del self.stalls[:-KEPT]
             said = "the window stood still for %.0f ms, %.0f of them its own, %.0f on the processor\n%s"
