@@ -109,7 +109,7 @@ class Wardrobe(QObject):
         elif kind == QEvent.Type.ChildPolished and isinstance(event, QChildEvent) and watched not in self._pieces:
             child = event.child()
             if isinstance(child, QWidget) and child not in self._pieces:
-                self.add(child, later=not child.isVisible())
+                self.add(child)
         return super().eventFilter(watched, event)
 
     def _dress(self, piece: QWidget) -> None:
