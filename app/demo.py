@@ -29,7 +29,7 @@ Script = Generator[Condition, None, None]
 TICK_MS = 100
 PATIENCE_S = 420.0
 SETTLE_S = 1.5
-STEPS = 400  # about two minutes on two cores
+STEPS = 400  # two to four minutes on two cores
 DATASET = "textures"
 METHOD = "cae"
 

@@ -12,7 +12,6 @@ import math
 import multiprocessing
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -34,6 +33,7 @@ from engine.durable import write_atomic
 from engine.errors import ConfigError, MethodError
 from engine.evaluation.features import embed_records
 from engine.method import Claim, Method
+from engine.offspring import end_with_parent
 from engine.protocol.messages import ArmResult, ClaimResult, RunSpec
 from engine.protocol.schema import FieldKind
 from engine.registry import find_method
@@ -175,15 +175,7 @@ def _say_nothing(_done: float, _total: float, _unit: str, _what: str) -> None:
 
 def _compute_alone() -> None:
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that wants the numbers ends, however it does."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _measure_by_name(method_id: str, arm: str, folder: str, seed: int, device: str) -> dict[str, float]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from PySide6.QtCore import QObject, Qt, QTimer
-from PySide6.QtWidgets import QDockWidget, QLabel, QMainWindow, QMessageBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QMessageBox, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.forms import SettingsForm
@@ -27,9 +27,8 @@ from app.widgets.stall import BUDGET_S
 from engine.protocol.forms import FormField
 from tests.app.fake_engine import FakeEngine
 from tests.app.run_data import running_engine
+from tests.slowness import slowness as measure_slowness
 
-REFERENCE_S = 0.012
-LABELS = 400
 RUN = "2025-11-20-cae-textures-3"
 UNWANTED = ("torch", "napari", "vtk", "vtkmodules", "sklearn", "scipy", "matplotlib")
 OPEN_WINDOW = """
@@ -85,18 +84,7 @@ class Slices(QObject):
 
 @pytest.fixture(scope="module")
 def slowness(qapp: QObject) -> float:
-    """How many times slower than the reference this machine makes widgets; at least 1."""
-
-    def make() -> float:
-        began = time.thread_time()
-        holder = QWidget()
-        column = QVBoxLayout(holder)
-        for number in range(LABELS):
-            column.addWidget(QLabel(f"label {number}"))
-        holder.ensurePolished()
-        return time.thread_time() - began
-
-    return max(1.0, sorted(make() for _ in range(7))[3] / REFERENCE_S)
+    return measure_slowness()
 
 
 @pytest.fixture

@@ -3,31 +3,14 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from app.widgets.stall import BUDGET_S
+from tests.slowness import slowness
 
-REFERENCE_S = 0.012  # for 400 labels, on the computer that the budget was set on
 ROOT = Path(__file__).parents[2]
-
-
-def slowness() -> float:
-    """How many times slower than the reference this machine makes widgets; at least 1."""
-
-    def make() -> float:
-        began = time.thread_time()
-        holder = QWidget()
-        column = QVBoxLayout(holder)
-        for number in range(400):
-            column.addWidget(QLabel(f"label {number}"))
-        holder.ensurePolished()
-        return time.thread_time() - began
-
-    return max(1.0, sorted(make() for _ in range(7))[3] / REFERENCE_S)
 
 
 @pytest.mark.slow

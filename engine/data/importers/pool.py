@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from engine.errors import DataError
+from engine.offspring import end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -246,7 +246,7 @@ class DecodingPool(Generic[T, R, O]):
 
 def _serve(pipe: Connection, request: Any, decode: Callable[[Any, Any], Any]) -> None:
     """Decode what comes through the pipe, until it closes or the parent dies."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         pipe.send(None)
         while True:
@@ -254,11 +254,3 @@ def _serve(pipe: Connection, request: Any, decode: Callable[[Any, Any], Any]) ->
                 pipe.send(decode(task, request))
     except (EOFError, OSError):
         return  # the parent has gone
-
-
-def _die_with_parent() -> None:
-    """End this process when the parent ends, however it does and whatever decoder is at work."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -28,7 +28,7 @@ from engine.training.settings import TrainingSettings
 from tests.engine.full_disk import no_file_beyond
 from tests.engine.training.save_child import save, save_forever
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 def trained(optimiser_name: str = "adamw") -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -190,20 +190,14 @@ def test_that_two_hundred_kills_while_saving_never_lose_an_announced_checkpoint(
     generator = random.Random(17)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.engine.training.save_child"])
-    announced = kills = silent = 0
-    while kills < 200:
+    announced = 0
+    for _ in range(200):
         first = (saved_steps(tmp_path) or [0])[-1] + 1
         mine, theirs = context.Pipe(duplex=False)
         child = context.Process(target=save_forever, args=(tmp_path, first, theirs))
         child.start()
         theirs.close()
-        if not mine.poll(PATIENCE_S):  # forked while a library held a lock: it will never save, another takes its place
-            child.kill()
-            child.join()
-            silent += 1
-            assert silent <= 3, "processes that save do not start"
-            continue
-        kills += 1
+        assert mine.poll(PATIENCE_S), "the process that saves does not start"
         announced = mine.recv()
         _wait_busily(generator.random() * 0.03)
         child.kill()
