@@ -113,6 +113,28 @@ class Histogram(Inspection, frozen=True, kw_only=True, tag="histogram"):
     unit: str = ""
 
 
+class Pictures(Inspection, frozen=True, kw_only=True, tag="pictures"):
+    """Records as rows, stages of a computation as columns: original, spectrum, mask, corrupted, predicted."""
+
+    records: Array  # (B,) record numbers
+    labels: tuple[str, ...] = ()  # one per record, "" where there is none
+    columns: tuple[str, ...]  # K names
+    pictures: Array  # (B, K, C, H, W)
+
+
+class Curves(Inspection, frozen=True, kw_only=True, tag="curves"):
+    """Lines over one axis: an error over frequency, a covariance over distance."""
+
+    x: Array  # (P,) ascending
+    values: Array  # (S, P)
+    series: tuple[str, ...]
+    x_name: str = ""  # with its unit: "distance from the centre of the spectrum, cycles per picture"
+    unit: str = ""  # of the values
+    is_log: bool = False  # values are positive and best seen on a logarithmic axis
+    dashed: tuple[str, ...] = ()  # series that are references, not measurements
+    marks: tuple[float, ...] = ()  # places on the x axis worth a vertical line
+
+
 class VolumeStack(Inspection, frozen=True, kw_only=True, tag="volume-stack"):
     """Layers of one volume or cine: image, mask, reconstruction, attention, features."""
 
@@ -193,6 +215,8 @@ AnyInspection = Annotated[
     | Neighbours
     | Similarity
     | Histogram
+    | Pictures
+    | Curves
     | VolumeStack
     | PointCloud
     | Gaussians
