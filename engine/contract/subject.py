@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.contract.examples import example_schema, example_texts, example_values
 from engine.data.batch import Batch, Ragged
 from engine.errors import MethodError
 from engine.method import Method, Prepare, Stage, Step, Views
 from engine.protocol.forms import apply_settings
-from engine.protocol.schema import FieldKind, FieldSpec, Need, Schema
+from engine.protocol.schema import FieldKind, Schema, assign
 from engine.training.stages import stages_of
 from engine.views.rng import Rng
 
@@ -23,66 +24,6 @@ LEARNING_RATE = 1e-3
 LONGEST_GRADIENT = 3.0
 PREPARE_RECORDS = 64
 PREPARE_BATCH = 16
-
-_SHAPES: dict[FieldKind, Callable[[int, int], tuple[int, ...]]] = {
-    FieldKind.IMAGE: lambda channels, px: (channels, px + px // 4, px + px // 2),
-    FieldKind.CHANNELS: lambda channels, px: (channels, px + px // 4, px + px // 2),
-    FieldKind.VOLUME: lambda _, px: (1, px, px + px // 4, px),
-    FieldKind.CLIP: lambda channels, px: (8, channels, px, px + px // 4),
-    FieldKind.CINE: lambda _, px: (8, 1, px, px, px),
-    FieldKind.VIEWS: lambda channels, px: (4, channels, px, px),
-    FieldKind.PAIR: lambda channels, px: (2, channels, px, px),
-    FieldKind.GRID: lambda _, px: (4, px, px, px),
-    FieldKind.WAVEFORM: lambda _, px: (1, px * 64),
-    FieldKind.MOTION: lambda _, px: (px, 22, 6),
-    FieldKind.BAG: lambda _, px: (px, 64),
-    FieldKind.POINTS: lambda _, px: (px * px, 4),
-    FieldKind.LABEL: lambda _, __: (),
-    FieldKind.NUMBER: lambda _, __: (),
-    FieldKind.TIME: lambda _, __: (),
-    FieldKind.MASK: lambda _, px: (px + px // 4, px + px // 2),
-}
-_AXES_WITHOUT_SPACE = {FieldKind.CLIP: 2, FieldKind.CINE: 2, FieldKind.VIEWS: 2, FieldKind.PAIR: 2}
-_INTEGERS = frozenset({FieldKind.IMAGE, FieldKind.CLIP, FieldKind.VIEWS, FieldKind.PAIR})
-_WORDS = ("a round", "a striped", "a small", "a dark", "picture", "tile", "object", "scene")
-
-
-def example_spec(need: Need, px: int) -> FieldSpec:
-    """Return a field that satisfies `need`.
-
-    Raises:
-        MethodError: the contract test has no example of that kind.
-    """
-    kind = need.kinds[0]
-    if kind is FieldKind.TEXT:
-        return FieldSpec(name="text", kind=kind, dtype="str")
-    if kind not in _SHAPES:
-        raise MethodError(f"There is no example of {kind}.", "Add its shape to engine/contract/subject.py.")
-    channels = need.channels[-1] if need.channels else 3
-    shape = _SHAPES[kind](channels, max(px, need.smallest_px))
-    if kind in _INTEGERS:
-        statistics = {"mean": (0.5,) * channels, "std": (0.25,) * channels}
-        return FieldSpec(name=str(kind), kind=kind, shape=shape, dtype="uint8", **statistics)  # type: ignore[arg-type]
-    if kind in {FieldKind.LABEL, FieldKind.MASK}:
-        return FieldSpec(name=str(kind), kind=kind, shape=shape, dtype="int64", classes=("first", "second"))
-    spacing = (1.0,) * 3 if kind is FieldKind.VOLUME else ()
-    return FieldSpec(name=str(kind), kind=kind, shape=shape, dtype="float32", spacing_mm=spacing)
-
-
-def example_values(spec: FieldSpec, record: int) -> Tensor:
-    """Return one record of `spec`: a coarse random field, enlarged, with fine noise; a pure function of `record`."""
-    generator = torch.Generator().manual_seed(1000 + record)
-    shape = tuple(side or 16 for side in spec.shape)
-    if spec.kind in {FieldKind.LABEL, FieldKind.MASK}:
-        return torch.randint(2, shape, generator=generator)
-    values = torch.rand(shape, generator=generator)
-    if shape:
-        first = _AXES_WITHOUT_SPACE.get(spec.kind, 1)
-        coarse = torch.rand(tuple(side if axis < first else 4 for axis, side in enumerate(shape)), generator=generator)
-        for axis, side in enumerate(shape):
-            coarse = coarse.index_select(axis, torch.arange(side) * coarse.shape[axis] // side)
-        values = (0.85 * coarse + 0.15 * values).clamp(0, 1)
-    return (values * 255).to(torch.uint8) if spec.dtype == "uint8" else values
 
 
 class ExamplePass:
@@ -109,8 +50,8 @@ class Subject:
     stages: tuple[Stage, ...]
 
     @classmethod
-    def of(cls, method: Method) -> Subject:
-        """Return `method` with its tiny preset.
+    def of(cls, method: Method, *, with_optional: bool = True) -> Subject:
+        """Return `method` with its tiny preset, and records with or without what it needs only optionally.
 
         Raises:
             MethodError: it has none, or the preset does not fit the config.
@@ -123,25 +64,34 @@ class Subject:
         if problems:
             raise MethodError(f"{method.id}: its preset 'tiny' is wrong: {problems[0].message}", "Mend the preset.")
         px = int(getattr(config, "image_px", 32))
-        schema = Schema(fields=tuple(example_spec(need, px) for need in method.needs))
-        return cls(method, config, schema, stages_of(method))
+        needs = tuple(need for need in method.needs if with_optional or not need.optional)
+        return cls(method, config, example_schema(needs, px), stages_of(method))
+
+    @classmethod
+    def each(cls, method: Method) -> list[Subject]:
+        """Return `method` with records that have every optional field, and with records that have none."""
+        subjects = [cls.of(method)]
+        if any(need.optional for need in method.needs):
+            subjects.append(cls.of(method, with_optional=False))
+        return subjects
 
     def batch(self, count: int, *, first: int = 0) -> Batch:
         """Return example records `first … first + count`; a record is the same in every batch."""
         fields: dict[str, Tensor | Ragged] = {}
-        specs: dict[str, FieldSpec] = {}
         texts: dict[str, tuple[str, ...]] = {}
-        for need, spec in zip(self.method.needs, self.schema.fields, strict=True):
-            key = str(need.kinds[0])
-            records = range(first, first + count)
-            specs[key] = spec
-            if spec.kind is FieldKind.TEXT:
-                texts[key] = tuple(f"{_WORDS[r % 4]} {_WORDS[4 + r // 4 % 4]} number {r}" for r in records)
-            elif spec.kind is FieldKind.POINTS:
-                clouds = [example_values(spec, record)[: 64 + 8 * (record % 3)] for record in records]
-                fields[key] = Ragged(torch.cat(clouds), torch.tensor([len(cloud) for cloud in clouds]))
+        specs = assign(self.method.needs, self.schema)
+        records = range(first, first + count)
+        for key, spec in specs.items():
+            if spec.dtype == "str":
+                texts[key] = example_texts(spec, records)
+                if spec.kind is FieldKind.GROUP:
+                    fields[key] = torch.tensor([record % 4 for record in records])
+                continue
+            values = [example_values(self.schema, spec, record) for record in records]
+            if None in spec.shape:
+                fields[key] = Ragged(torch.cat(values), torch.tensor([len(value) for value in values]))
             else:
-                fields[key] = torch.stack([example_values(spec, record) for record in records])
+                fields[key] = torch.stack(values)
         return Batch(fields, torch.arange(first, first + count), specs, texts)
 
     def models(self, seed: int = 0) -> list[nn.Module]:

@@ -25,16 +25,23 @@ class Ragged:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Raw records as stored (integers stay integers); the keys are the first kind of each need ("image")."""
+    """Raw records as stored (integers stay integers), by the keys of the needs: "image", "clip_times_s".
+
+    A GROUP comes twice: as text, and in `fields` as numbers, equal for records of one group.
+    """
 
     fields: Mapping[str, Tensor | Ragged]
     index: Tensor  # (B,) int64, record numbers in the dataset
     specs: Mapping[str, FieldSpec] = field(default_factory=dict)  # by the same keys
-    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # text fields
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # text fields, groups and names
 
     def __len__(self) -> int:
         """Return the number of records."""
         return len(self.index)
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether the records have this field: an optional one may be missing."""
+        return key in self.fields or key in self.texts
 
     def __getitem__(self, key: str) -> Tensor:
         """Return a dense field.

@@ -26,7 +26,7 @@ from engine.data.layout import is_encoded, is_fixed, is_text
 from engine.data.store import Dataset
 from engine.errors import DataError
 from engine.protocol.inspections import Array
-from engine.protocol.schema import FieldKind, FieldSpec, Need
+from engine.protocol.schema import FieldKind, FieldSpec, Need, assign
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +44,18 @@ class _Wanted:
     spec: FieldSpec  # as delivered
     px: int  # size that pictures of varying size are brought to; 0 = none are
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether all records come in one array."""
+        return None not in self.spec.shape
+
 
 class Loader:
     """Reads batches for a set of needs out of a dataset.
 
     Args:
         dataset: where the records are; stays the caller's.
-        needs: fields to deliver, each under the name of its first kind; optional ones only if there.
+        needs: fields to deliver, each under its key; optional ones only if there.
         batch_size: records a step.
         seed: of the shuffles.
         split: whose records; None = all.
@@ -87,16 +92,17 @@ class Loader:
                 f"{dataset.info.name} has no record in the split {split or 'of all records'}.",
                 "Give records to that split, or choose other data.",
             )
-        self._wanted = tuple(wanted for need in needs if (wanted := _resolve(dataset, need, image_px)) is not None)
+        self._wanted = _resolve(dataset, needs, image_px)
         self._specs = {wanted.key: wanted.spec for wanted in self._wanted}
         self._shuffles: dict[int, Array] = {}
+        self._groups: dict[str, Array] = {}
         self._pid = os.getpid()
         self._threads = threads or os.cpu_count() or 1
         self._decoders: ThreadPoolExecutor | None = None
         self._kept: dict[str, Canvases] = {}
         for wanted in self._wanted:
             shape = tuple(side or 0 for side in wanted.spec.shape)
-            if wanted.px and Canvases.size(len(dataset), shape, wanted.spec.dtype) <= keep_bytes:
+            if wanted.px and wanted.is_dense and Canvases.size(len(dataset), shape, wanted.spec.dtype) <= keep_bytes:
                 self._kept[wanted.key] = Canvases(len(dataset), shape, wanted.spec.dtype)
         self._pinned = torch.cuda.is_available()
 
@@ -161,6 +167,8 @@ class Loader:
         for wanted in self._wanted:
             if is_text(wanted.source):
                 texts[wanted.key] = tuple(self._dataset.texts(wanted.source.name, index))
+                if wanted.source.kind is FieldKind.GROUP:
+                    fields[wanted.key] = torch.from_numpy(self._groups_of(wanted.source.name)[index])
             else:
                 fields[wanted.key] = self._read(wanted, index)
         return Batch(fields, torch.from_numpy(index.copy()), self._specs, texts)
@@ -209,11 +217,27 @@ class Loader:
             out = self._empty((len(index), *wanted.spec.shape), spec)
             self._dataset.read_into(spec.name, index, out.numpy())
             return out
-        if wanted.px:
+        if wanted.px and wanted.is_dense:
             return self._read_pictures(wanted, index)
-        rows = [torch.from_numpy(np.array(row)) for row in self._dataset.read(spec.name, index)]
+        rows: Sequence[Array] = (
+            self._read_stacks(wanted, index) if wanted.px else list(self._dataset.read(spec.name, index))
+        )
         lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-        return Ragged(torch.cat(rows), lengths)
+        return Ragged(torch.from_numpy(np.concatenate(rows)), lengths)
+
+    def _read_stacks(self, wanted: _Wanted, index: Array) -> Sequence[Array]:
+        """Return pictures of any number of channels, (C, px, px) each."""
+        found: dict[int, Array] = {}
+        self._make_pictures(wanted, index, found.__setitem__, np.arange(len(index)))
+        return [found[place] for place in range(len(index))]
+
+    def _groups_of(self, field: str) -> Array:
+        """Return the number of each record's group, (N,) int64: groups in the order of their names."""
+        if field not in self._groups:
+            self._groups[field] = np.unique(np.asarray(self._dataset.column(field), object), return_inverse=True)[
+                1
+            ].astype(np.int64)
+        return self._groups[field]
 
     def _read_pictures(self, wanted: _Wanted, index: Array) -> Tensor:
         out = self._empty((len(index), *wanted.spec.shape), wanted.spec)
@@ -252,17 +276,27 @@ class Loader:
         return self._decoders
 
 
-def _resolve(dataset: Dataset, need: Need, image_px: int) -> _Wanted | None:
-    spec = need.find(dataset.schema)
-    if spec is None:
-        if need.optional:
-            return None
-        raise DataError(
-            f"{dataset.info.name} has no field of kind {' or '.join(need.kinds)} that fits.",
-            "Choose other data, or another method.",
-        )
-    key = need.kinds[0].value
-    if is_fixed(spec) or is_text(spec) or spec.kind not in _PICTURES:
+def _resolve(dataset: Dataset, needs: Sequence[Need], image_px: int) -> tuple[_Wanted, ...]:
+    found = assign(needs, dataset.schema)
+    for need in needs:
+        if need.key not in found and not need.optional:
+            raise DataError(
+                f"{dataset.info.name} has no field that fits: {need.wanted}.", "Choose other data, or another method."
+            )
+    return tuple(_want(dataset, key, spec, image_px) for key, spec in found.items())
+
+
+def _want(dataset: Dataset, key: str, spec: FieldSpec, image_px: int) -> _Wanted:
+    if is_fixed(spec) or is_text(spec):
+        return _Wanted(key, spec, spec, 0)
+    if spec.kind not in _PICTURES:
+        if None in spec.shape[1:] or is_encoded(spec):
+            raise DataError(
+                f"{spec.name} of {dataset.info.name} has records of different size, which make no batch.",
+                "Choose other data, or a method that takes windows of them.",
+            )
+        return _Wanted(key, spec, spec, 0)
+    if None not in spec.shape[1:] and not is_encoded(spec):  # only the number of channels varies
         return _Wanted(key, spec, spec, 0)
     px = image_px or min(_LARGEST_DEFAULT_PX, int(dataset.sizes(spec.name)[:, -2:].min()))
     delivered = msgspec.structs.replace(

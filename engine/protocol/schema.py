@@ -7,6 +7,7 @@ of it, viewers draw fields by their kind.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -71,6 +72,24 @@ ANNOTATIONS = frozenset(
     }
 )
 
+_STACKS = frozenset({FieldKind.IMAGE, FieldKind.CHANNELS})
+
+AXES = {
+    FieldKind.IMAGE: "CHW",
+    FieldKind.CHANNELS: "CHW",
+    FieldKind.VOLUME: "CDHW",
+    FieldKind.CLIP: "TCHW",
+    FieldKind.CINE: "TCDHW",
+    FieldKind.VIEWS: "VCHW",
+    FieldKind.PAIR: "VCHW",
+    FieldKind.POINTS: "NF",
+    FieldKind.GRID: "CDHW",
+    FieldKind.WAVEFORM: "CT",
+    FieldKind.MOTION: "TJF",
+    FieldKind.BAG: "NF",
+}
+"""The letters of a kind's axes, in order."""
+
 SPLITS = ("train", "val", "test")
 
 COMPANIONS = {
@@ -88,8 +107,30 @@ COMPANIONS = {
     "names": "(C,) int64: which of `classes` each of the CHANNELS is, -1 = none; where they differ by record",
     "parents": "(J,) int64: each joint's parent in a skeleton, -1 = root",
     "rate_hz": "() float64: samples a second of a WAVEFORM or MOTION",
+    "present": "(D,) uint8: which planes of a CINE were taken, 0 = missing",
+    "planes": "(D, 4, 4) float64: pixel of each plane of a CINE → millimetres",
 }
 """What a NUMBER field called FIELD_suffix says of FIELD, with its shape in one record."""
+
+COMPANION_AXES = {
+    "times_s": "T",
+    "intrinsics": "V..",
+    "poses": "V..",
+    "depth": "VHW",
+    "coordinates": "N.",
+    "stains": "N",
+    "labels": "N",
+    "instances": "N",
+    "names": "C",
+    "parents": "J",
+    "present": "D",
+    "planes": "D..",
+    "affine": "..",
+    "spacing_mm": ".",
+    "origin": ".",
+    "rate_hz": "",
+}
+"""Which axes of FIELD those of FIELD_suffix are; a dot = one of its own."""
 
 
 def companion(field: str, what: str) -> str:
@@ -141,17 +182,43 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A field that a method needs. It fits a schema if some field has one of the kinds and the channels."""
+    """A field that a method needs. It fits a schema if some field has one of the kinds, the channels and the name.
+
+    Several needs of one kind get different fields. With `of` and `suffix` it is the companion of another need's
+    field: `Need(kinds=(FieldKind.NUMBER,), of="clip", suffix="times_s")` is the field CLIP_times_s, whatever the clip
+    is called in the data, and arrives as "clip_times_s".
+    """
 
     kinds: tuple[FieldKind, ...]
     channels: tuple[int, ...] = ()  # allowed channel counts; () = any
     smallest_px: int = 0  # smallest side that makes sense; 0 = any
     optional: bool = False
     what: str = ""  # what it is for, in a few words
+    ragged: bool = False  # pictures may have a different number of channels in every record
+    name: str = ""  # under which it arrives in a batch; "" = its first kind, of a companion OF_suffix
+    fields: tuple[str, ...] = ()  # what the field is called, the best first; () = anything
+    or_any: bool = False  # a field of another name does as well where none of `fields` is there
+    of: str = ""  # key of another need: this field belongs to that one's
+    suffix: str = ""  # what it says of it, as in `COMPANIONS`
+
+    @property
+    def key(self) -> str:
+        """Under which the field arrives in a batch."""
+        return self.name or (f"{self.of}_{self.suffix}" if self.of else self.kinds[0].value)
 
     def find(self, schema: Schema) -> FieldSpec | None:
-        """Return the first field of `schema` that satisfies this need, or None."""
-        return next((field for field in schema.fields if self.refusal(field) == ""), None)
+        """Return the field of `schema` that satisfies this need alone, or None; `assign` knows the other needs."""
+        return self._best(schema, frozenset(), None)
+
+    def _best(self, schema: Schema, taken: frozenset[str], owner: FieldSpec | None) -> FieldSpec | None:
+        if self.of:
+            names: tuple[str, ...] = (f"{owner.name}_{self.suffix}",) if owner else ()
+        else:
+            names = self.fields or tuple(field.name for field in schema.fields)
+            if self.or_any:
+                names = (*names, *(field.name for field in schema.fields))
+        fields = (schema.get(name) for name in names if name not in taken)
+        return next((field for field in fields if field is not None and self.refusal(field) == ""), None)
 
     def refusal(self, field: FieldSpec) -> str:
         """Return why `field` does not satisfy this need, or "" if it does."""
@@ -161,20 +228,51 @@ class Need(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         count = field.shape[-3] if len(field.shape) >= 3 else None
         if self.channels and count is not None and count not in self.channels:
             return f"{field.name} has {count} channels"
+        if field.kind in _STACKS and field.shape[:1] == (None,) and not self.ragged:
+            return f"{field.name} has another number of channels in every record"
         if self.smallest_px and any(side < self.smallest_px for side in spatial):
             return f"{field.name} is smaller than {self.smallest_px} px"
         return ""
 
+    @property
+    def wanted(self) -> str:
+        """What is asked for, in a few words."""
+        if self.of:
+            return f"{self.suffix} of {self.of}"
+        kinds = " or ".join(self.kinds)
+        return f"{kinds} called {' or '.join(self.fields)}" if self.fields and not self.or_any else kinds
+
+
+def assign(needs: Sequence[Need], schema: Schema) -> dict[str, FieldSpec]:
+    """Return key → field for every need that has one, in the order of `needs`; no two needs share a field.
+
+    Needs that name their field choose first, then those that are not optional; companions follow their owner.
+    """
+    found: dict[str, FieldSpec] = {}
+    taken: frozenset[str] = frozenset()
+    own = [need for need in needs if not need.of]
+    for need in sorted(own, key=lambda need: (not need.fields, need.optional)):
+        field = need._best(schema, taken, None)  # noqa: SLF001 of this file
+        if field is not None:
+            found[need.key] = field
+            taken |= {field.name}
+    for need in needs:
+        if need.of and (field := need._best(schema, frozenset(), found.get(need.of))) is not None:  # noqa: SLF001
+            found[need.key] = field
+    return {need.key: found[need.key] for need in needs if need.key in found}
+
 
 def misfit(needs: tuple[Need, ...], schema: Schema) -> str:
     """Return why data with this schema does not fit a method with these needs, as half a sentence, or ""."""
+    found = assign(needs, schema)
     for need in needs:
-        if need.optional or need.find(schema) is not None:
+        if need.optional or need.key in found:
             continue
-        wanted = " or ".join(need.kinds)
         detail = "; ".join(
             reason for field in schema.fields if field.kind in need.kinds and (reason := need.refusal(field))
         )
         has = ", ".join(dict.fromkeys(field.kind for field in schema.fields if not field.is_annotation)) or "none"
-        return f"needs {wanted}; {detail or f'this data has {has}'}"
+        same = [other.key for other in needs if other is not need and set(other.kinds) & set(need.kinds)]
+        missing = f"this data has only {', '.join(found[key].name for key in same if key in found)}" if same else ""
+        return f"needs {need.wanted}; {detail or missing or f'this data has {has}'}"
     return ""

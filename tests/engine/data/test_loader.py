@@ -204,3 +204,47 @@ def test_that_every_process_gets_the_same_batches(tmp_path: Path, method: str) -
     here = _digest_of_epochs((dataset, 2))
     with multiprocessing.get_context(method).Pool(1) as pool:
         assert pool.map(_digest_of_epochs, [(dataset, 0), (dataset, 3)]) == [here, here]
+
+
+def _cells(path: Path) -> Dataset:
+    schema = Schema(
+        fields=(
+            FieldSpec(name="image", kind=FieldKind.CHANNELS, shape=(None, 4, 6)),
+            FieldSpec(name="image_names", kind=FieldKind.NUMBER, shape=(None,), dtype="int64", classes=("a", "b")),
+            FieldSpec(name="plate", kind=FieldKind.GROUP, dtype="str"),
+        )
+    )
+    with DatasetWriter(path, schema, name="cells") as writer:
+        writer.extend(
+            {
+                "image": [np.full((number % 3 + 1, 4, 6), number, np.uint8) for number in range(6)],
+                "image_names": [np.arange(number % 3 + 1) % 2 for number in range(6)],
+                "plate": ["q", "p", "q", "r", "p", "q"],
+            }
+        )
+        writer.finish()
+    return Dataset.open(path)
+
+
+def test_that_pictures_of_any_number_of_channels_come_with_names_and_groups(tmp_path: Path) -> None:
+    needs = [
+        Need(kinds=(FieldKind.CHANNELS,), ragged=True),
+        Need(kinds=(FieldKind.NUMBER,), of="channels", suffix="names", optional=True),
+        Need(kinds=(FieldKind.GROUP,), name="plate", optional=True),
+    ]
+    batch = Loader(_cells(tmp_path / "c.h5"), needs, batch_size=2, seed=0, split=None).at([5, 0, 3, 4])
+    pictures = batch.ragged("channels")
+    assert pictures.lengths.tolist() == batch.ragged("channels_names").lengths.tolist() == [3, 1, 1, 2]
+    assert pictures.data.shape == (7, 4, 6)
+    assert pictures.data[:, 0, 0].tolist() == [5, 5, 5, 0, 3, 4, 4]
+    assert batch.texts["plate"] == ("q", "q", "r", "p")
+    assert batch["plate"].tolist() == [1, 1, 2, 0]
+
+
+def test_that_records_of_different_shape_are_refused_in_time(tmp_path: Path) -> None:
+    schema = Schema(fields=(FieldSpec(name="scan", kind=FieldKind.VOLUME, shape=(1, None, None, None)),))
+    with DatasetWriter(tmp_path / "v.h5", schema, name="v") as writer:
+        writer.extend({"scan": [np.zeros((1, 2, 3, 4 + number), np.uint8) for number in range(2)]})
+        writer.finish()
+    with pytest.raises(DataError, match="scan of v has records of different size"):
+        Loader(Dataset.open(tmp_path / "v.h5"), [Need(kinds=(FieldKind.VOLUME,))], batch_size=1, seed=0, split=None)
