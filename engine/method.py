@@ -34,7 +34,11 @@ Family = Literal[
     "masked modelling", "self-distillation", "contrastive", "clustering", "predictive", "generative", "retrieval"
 ]
 Views = Mapping[str, Tensor]
-"""What `views` returns and `step` takes: named tensors; the first axis of each is the batch."""
+"""What `views` returns and `step` takes: named tensors; the first axis of each is the batch.
+
+A view NAME may instead hold the rows of all records one after another, with how many rows each record has in the view
+NAME_lengths, or in the view lengths that several share.
+"""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +63,8 @@ class Features:
 
     pooled: Tensor  # (B, E), one vector per record
     dense: Tensor | None = None  # (B, N, E), one per place
-    grid: tuple[int, ...] = ()  # N = product of grid
+    grid: tuple[int, ...] = ()  # N = product of grid; (T, H, W) of clips, (D, H, W) of volumes, (N,) of points
+    lengths: Tensor | None = None  # (B,) places that a record has, where they differ; the rest of N is padding
 
 
 class Model(Protocol):
@@ -172,6 +177,10 @@ class ClaimData(Protocol):
 
     def features(self, model: nn.Module, part: Literal["train", "test"], records: int = 0) -> tuple[Tensor, Tensor]:
         """Return pooled features (N, E) and labels (N,), on the CPU, of the first `records` of a part (0 = all)."""
+        ...
+
+    def field(self, name: str, part: Literal["train", "test"], records: int = 0) -> Tensor:
+        """Return a field that no need names, as stored, on the CPU, of the first `records` of a part (0 = all)."""
         ...
 
 

@@ -19,7 +19,11 @@ from engine.views.rng import Rng
 
 def check_embed(method: Method) -> None:
     """Features have the promised shapes, do not depend on batch neighbours, and leave nothing behind."""
-    subject = Subject.of(method)
+    for subject in Subject.each(method):
+        _check_embed(subject)
+
+
+def _check_embed(subject: Subject) -> None:
     model = subject.models()[-1].eval()
     before = _state(model)
     with torch.no_grad():
@@ -30,7 +34,10 @@ def check_embed(method: Method) -> None:
     if many.dense is not None:
         if many.dense.ndim != 3 or many.dense.shape[1] != int(np.prod(many.grid)):
             raise MethodError(f"`dense` is {tuple(many.dense.shape)} on a grid {many.grid}.", "Return (B, N, E).")
-        _check_neighbours(many.dense[:2], few.dense, "dense")
+        places = 0 if few.dense is None else few.dense.shape[1]  # less than for four where it is padded to the longest
+        if places < many.dense.shape[1] and many.lengths is None:
+            raise MethodError("`dense` has more places for four records than for two.", "Say how many in `lengths`.")
+        _check_neighbours(_inside(many)[:2, :places], _inside(few), "dense")
     _check_neighbours(many.pooled[:2], few.pooled, "pooled")
     if (name := _changed(before, _state(model))) is not None:
         raise MethodError(f"`embed` changes {name}.", "Looking must not change the model.")
@@ -38,8 +45,18 @@ def check_embed(method: Method) -> None:
         raise MethodError("`embed` leaves gradients behind.", "")
 
 
-def _check_neighbours(many: Tensor, few: Tensor | None, name: str) -> None:
-    if few is None or not torch.isfinite(many).all() or not torch.allclose(many, few, atol=1e-4, rtol=1e-4):
+def _inside(features: Features) -> Tensor:
+    """Return dense features (B, N, E) with 0 where a record has no place."""
+    dense = features.dense
+    assert dense is not None
+    if features.lengths is None:
+        return dense
+    inside = torch.arange(dense.shape[1], device=dense.device) < features.lengths[:, None]
+    return dense.masked_fill(~inside[..., None], 0.0)
+
+
+def _check_neighbours(many: Tensor, few: Tensor, name: str) -> None:
+    if many.shape != few.shape or not torch.isfinite(many).all() or not torch.allclose(many, few, atol=1e-4, rtol=1e-4):
         raise MethodError(
             f"`{name}` of a record depends on its batch neighbours, or is not finite.",
             "Use evaluation statistics and normalise per record.",
@@ -48,7 +65,11 @@ def _check_neighbours(many: Tensor, few: Tensor | None, name: str) -> None:
 
 def check_inspections(method: Method) -> None:
     """Every view has its declared kind and finite values, and changes neither model nor random state."""
-    subject = Subject.of(method)
+    for subject in Subject.each(method):
+        _check_looks(subject, method)
+
+
+def _check_looks(subject: Subject, method: Method) -> None:
     model = subject.models()[-1].eval()
     batch = subject.batch(3)
     for look in (*method.inspections, *GENERIC_LOOKS):
@@ -58,7 +79,8 @@ def check_inspections(method: Method) -> None:
             with torch.no_grad():
                 inspection = look.compute(model, batch, Choice(), subject.config, rng)
         except MethodError:
-            if look in GENERIC_LOOKS:  # it may say that this encoder has no attention, or no places
+            # a generic one may say that this encoder has no attention or no places, others that a field is missing
+            if look in GENERIC_LOOKS or not subject.has_everything:
                 continue
             raise
         _check_inspection(look, inspection)

@@ -48,6 +48,7 @@ class Subject:
     config: Any
     schema: Schema
     stages: tuple[Stage, ...]
+    has_everything: bool = True  # also what the method needs only optionally
 
     @classmethod
     def of(cls, method: Method, *, with_optional: bool = True) -> Subject:
@@ -65,7 +66,7 @@ class Subject:
             raise MethodError(f"{method.id}: its preset 'tiny' is wrong: {problems[0].message}", "Mend the preset.")
         px = int(getattr(config, "image_px", 32))
         needs = tuple(need for need in method.needs if with_optional or not need.optional)
-        return cls(method, config, example_schema(needs, px), stages_of(method))
+        return cls(method, config, example_schema(needs, px), stages_of(method), with_optional)
 
     @classmethod
     def each(cls, method: Method) -> list[Subject]:

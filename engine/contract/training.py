@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from engine.contract.subject import Subject, build_optimiser, train
 from engine.data.batch import Ragged
 from engine.errors import MethodError
-from engine.method import Method, Step
+from engine.method import Method, Stage, Step, Views
 
 LARGEST_TINY = 2_000_000
 SPREAD_OF_THE_LIVING = 0.01
@@ -20,38 +20,71 @@ SPREAD_OF_THE_LIVING = 0.01
 
 def check_views(method: Method) -> None:
     """Views are tensors of whole batches, a pure function of (batch, config, rng), record by record."""
-    subject = Subject.of(method)
-    for stage in subject.stages:
-        batch = subject.batch(4)
-        before = {key: _flat(value).clone() for key, value in batch.fields.items()}
-        state = torch.random.get_rng_state()
-        views = subject.views(stage, batch)
-        again, small = subject.views(stage, batch), subject.views(stage, subject.batch(2))
-        other = subject.views(stage, batch, step=1)
-        if not torch.equal(state, torch.random.get_rng_state()):
-            raise MethodError("The views draw from the global random state.", "Take all randomness from `rng`.")
-        if any(not torch.equal(before[key], _flat(value)) for key, value in batch.fields.items()):
-            raise MethodError("The views change the batch in place.", "Make new tensors.")
-        if not views:
-            raise MethodError("There are no views.", "Return at least one named tensor.")
-        for name, view in views.items():
-            if len(view) != len(batch):
-                raise MethodError(f"View {name!r} has {len(view)} rows for 4 records.", "The first axis is the batch.")
-            if view.is_floating_point() and view.dtype != torch.float32:
-                raise MethodError(f"View {name!r} is {view.dtype}.", "Views are float32, integers or bool.")
-            if view.is_floating_point() and not bool(torch.isfinite(view).all()):
-                raise MethodError(f"View {name!r} holds values that are not finite.", "")
-            if not torch.equal(view, again[name]):
-                raise MethodError(f"View {name!r} differs between two calls with one rng.", "Use nothing but `rng`.")
-            if view.shape[1:] == small[name].shape[1:] and not _close(view[:2], small[name]):
-                raise MethodError(f"View {name!r} of a record depends on its batch neighbours.", "Draw per record.")
-        if all(torch.equal(view, other[name]) for name, view in views.items() if view.shape == other[name].shape):
-            raise MethodError("Views are the same at every step.", "Draw them from `rng`.")
+    for subject in Subject.each(method):
+        for stage in subject.stages:
+            _check_views(subject, stage)
+
+
+def _check_views(subject: Subject, stage: Stage) -> None:
+    batch = subject.batch(4)
+    before = {key: _flat(value).clone() for key, value in batch.fields.items()}
+    state = torch.random.get_rng_state()
+    views = subject.views(stage, batch)
+    again, small = subject.views(stage, batch), subject.views(stage, subject.batch(2))
+    other = subject.views(stage, batch, step=1)
+    if not torch.equal(state, torch.random.get_rng_state()):
+        raise MethodError("The views draw from the global random state.", "Take all randomness from `rng`.")
+    if any(
+        not torch.equal(
+            before[key],
+            _flat(value),
+        )
+        for key, value in batch.fields.items()
+    ):
+        raise MethodError("The views change the batch in place.", "Make new tensors.")
+    if not views:
+        raise MethodError("There are no views.", "Return at least one named tensor.")
+    for name, view in views.items():
+        rows = _rows_of_two(name, views, len(batch))
+        if view.is_floating_point() and view.dtype != torch.float32:
+            raise MethodError(f"View {name!r} is {view.dtype}.", "Views are float32, integers or bool.")
+        if view.is_floating_point() and not bool(torch.isfinite(view).all()):
+            raise MethodError(f"View {name!r} holds values that are not finite.", "")
+        if not torch.equal(view, again[name]):
+            raise MethodError(f"View {name!r} differs between two calls with one rng.", "Use nothing but `rng`.")
+        if not _close(*_common(view[:rows], small[name])):
+            raise MethodError(f"View {name!r} of a record depends on its batch neighbours.", "Draw per record.")
+    if all(torch.equal(view, other[name]) for name, view in views.items() if view.shape == other[name].shape):
+        raise MethodError("Views are the same at every step.", "Draw them from `rng`.")
+
+
+def _rows_of_two(name: str, views: Views, records: int) -> int:
+    """Return how many rows of a view belong to the first two records."""
+    view = views[name]
+    if len(view) == records:
+        return 2
+    lengths = views.get(f"{name}_lengths", views.get("lengths"))
+    if lengths is None or len(lengths) != records or int(lengths.sum()) != len(view):
+        raise MethodError(
+            f"View {name!r} has {len(view)} rows for {records} records.",
+            f"The first axis is the batch; or give the rows of each record as {name}_lengths.",
+        )
+    return int(lengths[:2].sum())
+
+
+def _common(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the part that two tensors have in common: what is padded to the longest differs in size."""
+    shared = tuple(slice(min(sides)) for sides in zip(left.shape, right.shape, strict=True))
+    return left[shared], right[shared]
 
 
 def check_loss(method: Method) -> None:
     """The loss is a finite float32 scalar, the sum of its parts, at batch 2 and 8, in float32 and bfloat16."""
-    subject = Subject.of(method)
+    for subject in Subject.each(method):
+        _check_loss(subject)
+
+
+def _check_loss(subject: Subject) -> None:
     for stage, model in zip(subject.stages, subject.models(), strict=True):
         size = sum(parameter.numel() for parameter in model.parameters())
         if size > LARGEST_TINY:

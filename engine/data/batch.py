@@ -17,10 +17,33 @@ class Ragged:
 
     data: Tensor  # (sum of lengths, …)
     lengths: Tensor  # (B,) int64
+    sizes: tuple[int, ...] = ()  # the lengths as plain numbers, known without waiting for a device
+
+    def __post_init__(self) -> None:
+        """Read the lengths once, where they are not given."""
+        if not self.sizes:
+            object.__setattr__(self, "sizes", tuple(self.lengths.tolist()))
+
+    @property
+    def owner(self) -> Tensor:
+        """Which record of the batch each row belongs to, (sum of lengths,) int64."""
+        records = torch.arange(len(self.sizes), device=self.data.device)
+        return torch.repeat_interleave(records, self.lengths, output_size=sum(self.sizes))
+
+    def padded(self, fill: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Return the rows as (B, longest, …), filled up with `fill`, and where rows are: (B, longest) bool."""
+        most = max(self.sizes, default=0)
+        inside = torch.arange(most, device=self.data.device) < self.lengths[:, None]
+        owner = self.owner
+        starts = self.lengths.cumsum(0) - self.lengths
+        slot = torch.arange(len(self.data), device=self.data.device) - starts[owner]
+        rows = self.data.new_full((len(self.sizes), most, *self.data.shape[1:]), fill)
+        return rows.index_put((owner, slot), self.data), inside
 
     def to(self, device: torch.device | str) -> Ragged:
         """Return the same on `device`."""
-        return Ragged(self.data.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
+        moved = self.data.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True)
+        return Ragged(*moved, self.sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +84,7 @@ class Batch:
         if isinstance(value, Ragged):
             return value
         lengths = torch.full((len(value),), value.shape[1], dtype=torch.int64, device=value.device)
-        return Ragged(value.flatten(0, 1), lengths)
+        return Ragged(value.flatten(0, 1), lengths, (value.shape[1],) * len(value))
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the same on `device`."""

@@ -147,3 +147,43 @@ def test_that_example_records_of_any_kind_are_the_same_in_every_batch(kind: Fiel
         assert many.texts["text"][2] == few.texts["text"][0]
     else:
         assert torch.equal(many.ragged(str(kind)).data[-len(few.ragged(str(kind)).data) :], few.ragged(str(kind)).data)
+
+
+def _flat_views(batch: object, config: object, rng: object) -> dict[str, Tensor]:
+    """Return views of a bag as its rows one after another, and how many each record has."""
+    bag = batch.ragged("bag")
+    noise = rng.normal(1, 1)[bag.owner, 0]
+    return {"members": bag.data + noise, "members_lengths": bag.lengths}
+
+
+def _padded_views(batch: object, config: object, rng: object) -> dict[str, Tensor]:
+    rows, inside = batch.ragged("bag").padded()
+    return {"members": rows + rng.normal(1, 1), "inside": inside}
+
+
+@pytest.mark.parametrize("views", [_flat_views, _padded_views])
+def test_that_views_of_records_of_any_length_keep_the_contract(views: object) -> None:
+    CHECKS["views"](broken(needs=(Need(kinds=(FieldKind.BAG,)),), views=views, stages=()))
+
+
+def test_that_flat_views_without_lengths_and_views_padded_with_neighbours_are_caught() -> None:
+    needs = (Need(kinds=(FieldKind.BAG,)),)
+
+    def without(batch: object, config: object, rng: object) -> dict[str, Tensor]:
+        return {"members": _flat_views(batch, config, rng)["members"]}
+
+    def mixed(batch: object, config: object, rng: object) -> dict[str, Tensor]:
+        rows = _padded_views(batch, config, rng)["members"]
+        return {"members": rows - rows.mean()}
+
+    assert "members_lengths" in failure("views", broken(needs=needs, views=without, stages=()))
+    assert "neighbours" in failure("views", broken(needs=needs, views=mixed, stages=()))
+
+
+def test_that_what_breaks_without_an_optional_field_is_caught() -> None:
+    def greedy(batch: object, config: object, rng: object) -> dict[str, Tensor]:
+        return {"picture": rng.normal(1, 1), "label": batch["label"]}
+
+    needs = (*mae.METHOD.needs, Need(kinds=(FieldKind.LABEL,), optional=True))
+    with pytest.raises(KeyError, match="label"):
+        CHECKS["views"](broken(needs=needs, views=greedy, stages=()))
