@@ -17,21 +17,16 @@ _COLUMNS = tuple((x, y) for x in (-1, 0, 1) for y in (-1, 0, 1))
 _CHUNK = 1 << 22
 
 
-def record_of(lengths: Tensor) -> Tensor:
-    """Return the record (sum of lengths,) int64 of every row, for `lengths` (B,)."""
-    return torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+def owner_of(lengths: Tensor, rows: int) -> Tensor:
+    """Return the record of each of `rows` rows, (rows,) int64, for `lengths` (B,), without waiting for the device."""
+    ends = lengths.cumsum(0)
+    return torch.searchsorted(ends, torch.arange(rows, device=lengths.device), right=True)
 
 
 def place_in(group: Tensor, groups: int) -> Tensor:
     """Return how many earlier rows have the same group, (R,) int64, for ascending `group` (R,) of `groups` groups."""
     counts = torch.bincount(group, minlength=groups)
     return torch.arange(len(group), device=group.device) - (counts.cumsum(0) - counts)[group]
-
-
-def select_rows(rows: Ragged, keep: Tensor) -> Ragged:
-    """Return the rows where `keep` (sum of lengths,) is True; a record may be left with none."""
-    lengths = torch.bincount(record_of(rows.lengths)[keep], minlength=len(rows.lengths))
-    return Ragged(rows.data[keep], lengths)
 
 
 def neighbour_pairs(
@@ -162,14 +157,15 @@ def farthest_points(points: Tensor, real: Tensor, count: int) -> tuple[Tensor, T
 
 @dataclass(frozen=True, slots=True)
 class PointGroups:
-    """Overlapping groups of the points of each record; padding is marked, never to be guessed."""
+    """Overlapping groups of the points of all records, one record after another: G groups."""
 
-    values: Tensor  # (B, T, K, C): places relative to the centre in radii, then the other columns as they are
-    centres: Tensor  # (B, T, 3) in the unit of the points
-    point_real: Tensor  # (B, T, K) bool; padded points repeat the group's first
-    token_real: Tensor  # (B, T) bool
-    index: Tensor  # (B, T, K) int64, row among the record's own points
+    values: Tensor  # (G, K, C): places relative to the centre in radii, then the other columns as they are
+    centres: Tensor  # (G, 3) in the unit of the points
+    point_real: Tensor  # (G, K) bool; padded points repeat the group's first
+    index: Tensor  # (G, K) int64, row among all points
+    lengths: Tensor  # (B,) int64, groups of each record
     left_out: Tensor  # (B,) int64, groups that found no place in the context, the least dense
+    longest: int  # groups of the record with most
 
 
 def group_points(
@@ -180,6 +176,7 @@ def group_points(
     points_per_group: int,
     candidates: int,
     context: int,
+    keep: Tensor | None = None,
     most_neighbours: int = 256,
 ) -> PointGroups:
     """Return groups around centres found by centrality-based non-maximum suppression.
@@ -190,45 +187,36 @@ def group_points(
         overlap: f; centres are at least 2·r·f apart.
         points_per_group: K; where a ball holds more, its farthest points are taken.
         candidates: how many points of a ball are considered, the first by index.
-        context: most groups of a record. T is the largest number of groups in this batch, at most that.
+        context: most groups of a record.
+        keep: (sum,) bool, the points that count; None = all.
         most_neighbours: see `centrality_nms`.
     """
     records, columns = len(rows.lengths), rows.data.shape[1]
     if rows.data.device.type == "meta":  # shapes alone; how many groups there are depends on the values
-        shape = (records, context, points_per_group)
-        empty, flag = rows.data.new_empty(*shape, columns), rows.data.new_empty(shape, dtype=torch.bool)
-        index, left_out = (
-            rows.data.new_empty(shape, dtype=torch.int64),
-            rows.data.new_empty(records, dtype=torch.int64),
-        )
-        return PointGroups(empty, empty[:, :, 0, :3], flag, flag[:, :, 0], index, left_out)
-    points, record = rows.data[:, :3], record_of(rows.lengths)
+        values = rows.data.new_empty(records * context, points_per_group, columns)
+        index = torch.empty_like(values[:, :, 0], dtype=torch.int64)
+        return PointGroups(values, values[:, 0, :3], index > 0, index, rows.lengths, rows.lengths, context)
+    points, record = rows.data[:, :3], rows.owner
+    counting = torch.arange(len(points), device=points.device) if keep is None else keep.nonzero().squeeze(1)
+    points, record = points[counting], record[counting]
     centre = centrality_nms(points, record, 2 * radius * overlap, most_neighbours)
-    token = place_in(record[centre], records)
-    fits = token < context
-    left_out = torch.bincount(record[centre][~fits], minlength=records)
-    centre, token = centre[fits], token[fits]
+    found = torch.bincount(record[centre], minlength=records)
+    centre = centre[place_in(record[centre], records) < context]
+    lengths = found.clamp_max(context)
     index, is_real = _fill(points, record, centre, radius, candidates, points_per_group)
+    index = counting[index]
     values = rows.data[index]
     local = (values[:, :, :3] - points[centre].unsqueeze(1)) / radius
     values = torch.cat((local, values[:, :, 3:]), dim=2)
-    owner = record[centre]
-    tokens = int(token.max()) + 1 if len(token) else 1
-    offsets = rows.lengths.cumsum(0) - rows.lengths
+    longest = int(lengths.max()) if records else 0
+    return PointGroups(values, points[centre], is_real, index, lengths, found - lengths, longest)
 
-    def spread(part: Tensor) -> Tensor:
-        whole = part.new_zeros(records, tokens, *part.shape[1:])
-        whole[owner, token] = part
-        return whole
 
-    return PointGroups(
-        spread(values),
-        spread(points[centre]),
-        spread(is_real),
-        spread(torch.ones_like(owner, dtype=torch.bool)),
-        spread(index - offsets[owner].unsqueeze(1)),
-        left_out,
-    )
+def pad_groups(rows: Tensor, lengths: Tensor, longest: int) -> Tensor:
+    """Return rows (G, …) of records one after another as (B, longest, …), filled up with 0; no value is read back."""
+    owner = owner_of(lengths, len(rows))
+    place = torch.arange(len(rows), device=rows.device) - (lengths.cumsum(0) - lengths)[owner]
+    return rows.new_zeros(len(lengths), longest, *rows.shape[1:]).index_put((owner, place), rows)
 
 
 def _fill(
@@ -258,7 +246,7 @@ def interpolate_tokens(tokens: Tensor, centres: Tensor, real: Tensor, rows: Ragg
         rows: points (sum, 3 + F), in the unit of the centres.
         nearest: how many tokens.
     """
-    record = record_of(rows.lengths)
+    record = rows.owner
     nearest = min(nearest, tokens.shape[1])
     size = max(1, _CHUNK // max(1, 3 * centres.shape[1]))
     parts = []
