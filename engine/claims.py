@@ -58,6 +58,7 @@ class SampleReader:
 
     def __init__(self, dataset: Dataset, method: Method, *, image_px: int, device: torch.device) -> None:
         label = dataset.schema.first(FieldKind.LABEL)
+        self._dataset = dataset
         self.classes: tuple[str, ...] = label.classes if label else ()
         self._labels = torch.from_numpy(np.asarray(dataset.column(label.name), np.int64)) if label else None
         self._loader = Loader(
@@ -85,6 +86,18 @@ class SampleReader:
         chosen = self._chosen(part, records)
         embedded = embed_records(model, self._loader, chosen, batch_size=BATCH)
         return torch.from_numpy(embedded.features), self._labels[torch.from_numpy(chosen)]
+
+    def field(self, name: str, part: Literal["train", "test"], records: int = 0) -> Tensor:
+        """Return a field that no need names, such as the mask of pixels, as stored, on the CPU.
+
+        Raises:
+            DataError: there is no such field.
+            MethodError: its records have different shapes.
+        """
+        values = self._dataset.read(name, self._chosen(part, records))
+        if isinstance(values, list):
+            raise MethodError(f"The records of {name} have different shapes.", "Choose a field of one shape.")
+        return torch.from_numpy(values)
 
     def close(self) -> None:
         """Stop reading."""
