@@ -74,12 +74,14 @@ def _add_data_commands(add: Add) -> None:
     importing.add_argument("--keep-encoded", action="store_true", help="keep JPEG and PNG bytes as they are")
     importing.add_argument("--labels", choices=("folders", "table", "none"), default="folders")
     importing.add_argument("--table", type=Path, help="CSV or JSONL with columns path, label, split")
+    importing.add_argument("--left-out", type=Path, metavar="FILE.csv", help="list what was left out, with reasons")
     importing.add_argument("--val", type=float, default=0.1, metavar="SHARE", help="validation share (default 0.1)")
     importing.add_argument("--test", type=float, default=0.0, metavar="SHARE", help="test share (default 0)")
 
     data = add("data", "describe a dataset; verify its checksums")
     data.add_argument("file", type=Path, metavar="FILE.h5")
     data.add_argument("--verify", action="store_true", help="compare the file with its checksums")
+    data.add_argument("--left-out", type=Path, metavar="FILE.csv", help="list what was left out at import")
     data.add_argument("--examine", action="store_true", help="look for leaks between splits, twins and empty records")
 
 

@@ -6,7 +6,7 @@ import argparse
 import difflib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from engine.workspace import Workspace
 
 if TYPE_CHECKING:
     from engine.method import Method
+    from engine.protocol.schema import Skipped
 
 STOPPED = 130
 
@@ -154,6 +155,7 @@ def import_files(options: argparse.Namespace) -> Outcome:
         plan, _ = plan_import(paths, settings, workspace_of(options))
         lines = [f"{found.text}  {found.detail}  {found.reading}".rstrip() for found in plan.recognised]
         lines += [f"left out: {one.path}: {one.reason}" for one in plan.skipped]
+        _list_left_out(options.left_out, plan.skipped)
         lines += [f"note: {warning}" for warning in plan.warnings]
         lines.append(f"would write {plan.will_take_bytes / 1e6:.1f} MB; nothing is written yet")
         return Outcome("\n".join(lines), msgspec.to_builtins(plan))
@@ -167,8 +169,17 @@ def import_files(options: argparse.Namespace) -> Outcome:
         "skipped": [{"path": one.path, "reason": one.reason} for one in info.skipped],
         "seconds": round(time.monotonic() - start, 3),
     }
+    _list_left_out(options.left_out, info.skipped)
     lines = [f"{info.records} records in {out}", *(f"left out: {one.path}: {one.reason}" for one in info.skipped)]
     return Outcome("\n".join(lines), document)
+
+
+def _list_left_out(path: Path | None, skipped: Sequence[Skipped]) -> None:
+    """Write the files that were left out as CSV, if that is asked for."""
+    from engine.protocol.quarantine import left_out_csv
+
+    if path is not None:
+        _writable(path, "list", ".csv").write_text(left_out_csv(skipped), encoding="utf-8", newline="")
 
 
 def data(options: argparse.Namespace) -> Outcome:
@@ -183,6 +194,7 @@ def data(options: argparse.Namespace) -> Outcome:
         findings = examine(dataset).findings if options.examine else ()
     finally:
         dataset.close()
+    _list_left_out(options.left_out, info.skipped)
     document = {
         "name": info.name,
         "records": info.records,

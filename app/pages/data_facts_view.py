@@ -10,13 +10,13 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QTabWidget, QVBoxLayout,
 from app.pages.data_examination import ExaminationModel, ExaminationView
 from app.pages.data_list import describe_shape
 from app.pages.data_model import DataModel
-from app.pages.data_plan_job import safe_csv
 from app.theme import Theme
 from app.widgets import numbers
 from app.widgets.buttons import Button
 from app.widgets.empty import Banner
 from app.widgets.facts import FactsModel, FactsTable
 from app.widgets.panel import label
+from engine.protocol.quarantine import left_out_csv
 from engine.protocol.schema import DatasetInfo, FieldSpec
 
 
@@ -103,9 +103,8 @@ class FactTabs:
     def write_list(self, path: str) -> None:
         """Write the files that were left out as CSV; say so in place if that fails."""
         info = self.model.current
-        rows = [(one.path, one.reason) for one in info.skipped] if info else []
         try:
-            Path(path).write_text(safe_csv([("path", "reason"), *rows]), encoding="utf-8", newline="")
+            Path(path).write_text(left_out_csv(info.skipped if info else ()), encoding="utf-8", newline="")
         except OSError as error:
             self.banner.tell(f"The list was not written to {path}: {error.strerror}. Choose another place.", "error")
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable
 from pathlib import Path
 
 from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
@@ -17,10 +14,10 @@ from app.widgets.buttons import Button
 from app.widgets.facts import FactsModel, FactsTable
 from app.widgets.panel import ElidedLabel, label
 from engine.protocol.messages import JobSummary
+from engine.protocol.quarantine import left_out_csv
 
 SILENCE_S = 10
 MEASURED_S = 5
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class ImportProgress(QWidget):
@@ -159,17 +156,7 @@ class ImportProgress(QWidget):
 
     def write_list(self, path: str) -> None:
         """Write the list as CSV."""
-        rows = [(one.path, one.reason) for one in self.model.skipped()]
         try:
-            Path(path).write_text(safe_csv([("path", "reason"), *rows]), encoding="utf-8", newline="")
+            Path(path).write_text(left_out_csv(self.model.skipped()), encoding="utf-8", newline="")
         except OSError as error:
             self.what.setText(f"The list was not written to {path}: {error.strerror}. Choose another place.")
-
-
-def safe_csv(rows: Iterable[tuple[str, ...]]) -> str:
-    """Return rows as CSV in which no spreadsheet sees a formula: such cells begin with an apostrophe."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    for row in rows:
-        writer.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in row])
-    return text.getvalue()

@@ -15,7 +15,8 @@ import numpy as np
 
 from engine.data.edits import add_edit, edits_file
 from engine.data.filters import filter_records
-from engine.data.importers import peek, plan_import
+from engine.data.importers import plan_import
+from engine.data.importers.peeking import peek
 from engine.data.opening import open_record
 from engine.data.store import Dataset
 from engine.data.thumbnails import Thumbnails

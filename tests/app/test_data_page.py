@@ -16,7 +16,6 @@ from pytestqt.qtbot import QtBot
 from app.context import AppContext
 from app.pages.data_delegates import DatasetDelegate
 from app.pages.data_list import DatasetListModel, balance
-from app.pages.data_plan_job import safe_csv
 from app.pages.data_records import PAGE, RecordsModel
 from app.pages.data_tiles import TileCache
 from app.pages.data_view import DataView
@@ -44,6 +43,7 @@ from engine.protocol.messages import (
     StartImport,
     Thumbnails,
 )
+from engine.protocol.quarantine import safe_csv
 from engine.protocol.schema import Skipped
 from tests.app.fake_engine import LABELS, FakeEngine, empty_snapshot, sample_dataset, volume_dataset
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from engine.data.importers.importer import Importer, Progress
-from engine.data.importers.peeking import Glance, peek
 from engine.data.importers.sources import Listing, list_sources
 from engine.errors import DataError
 from engine.protocol.inspections import Array
@@ -21,7 +20,7 @@ from engine.protocol.messages import ImportOptions, ImportPlan
 from engine.protocol.schema import DatasetInfo
 from engine.workspace import Workspace
 
-__all__ = ["Glance", "Importer", "peek", "plan_import", "run_import"]
+__all__ = ["Importer", "plan_import", "run_import"]
 
 
 def plan_import(

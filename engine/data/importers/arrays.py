@@ -116,10 +116,11 @@ def survey_arrays(listing: Listing, options: ImportOptions, settings: ArraySetti
     refusal = DataError(f"There is no HDF5, NPZ, NPY or Zarr among {len(listing.entries)} files.")
     records, record_bytes = 0, 0.0
     for source in sources:
+        reaching = ""
         try:
             with open_arrays(source.root) as stored:
                 listed += [text for text in _describe(stored) if text not in listed][:40]
-                skipped += [Skipped(path=f"{source.name}: {name}", reason=why) for name, why in stored.refused.items()]
+                reaching = "; ".join(f"{name} {why}" for name, why in stored.refused.items())[:500]
                 mapped = _map(stored, settings, along_first=along_first)
                 _merge_shapes(shapes, mapped, stored, first=not units)
                 found = _cut(source, mapped, stored, along_first=along_first)
@@ -127,8 +128,12 @@ def survey_arrays(listing: Listing, options: ImportOptions, settings: ArraySetti
                     record_bytes = float(sum(_record_bytes(stored.arrays[each.array], along_first) for each in mapped))
         except DataError as error:
             refusal = error
-            skipped.append(Skipped(path=source.name, reason=error.message.rstrip(".")))
+            said = error.message.rstrip(".")
+            more = f"; {reaching}" if reaching and reaching not in said else ""
+            skipped.append(Skipped(path=source.name, reason=said + more))
             continue
+        if reaching:  # of a file that is read nevertheless
+            skipped.append(Skipped(path=source.name, reason=reaching))
         units += found
         records += sum(max(1, unit.details.stop - unit.details.start) if along_first else 1 for unit in found)
     if not units:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.data.importers.naming import natural
 from engine.data.importers.sources import Entry
 from engine.errors import DataError
 
@@ -116,7 +117,7 @@ def _sites(matches: object, *, least: int) -> list[Site]:
         found[key][said["channel"]][int(said.get("z") or 0)] = entry
     if not found or max(len(channels) for channels in found.values()) < least:
         return []
-    order = sorted({channel for channels in found.values() for channel in channels}, key=_natural)
+    order = sorted({channel for channels in found.values() for channel in channels}, key=natural)
     sites = []
     for (folder, plate, well, field, time), channels in sorted(found.items()):
         there = tuple(channel for channel in order if channel in channels)
@@ -125,7 +126,3 @@ def _sites(matches: object, *, least: int) -> list[Site]:
         name = "/".join(part for part in (folder, " ".join(parts)) if part)
         sites.append(Site(name, plate or folder.rpartition("/")[2], well, there, planes))
     return sites
-
-
-def _natural(name: str) -> tuple[float, str]:
-    return (float(name), "") if name.isdecimal() else (float("inf"), name.lower())

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import zarr
-import zarr.errors
-
 from engine.data.importers.channels_settings import StackHeader
 from engine.data.importers.sources import Listing
 from engine.errors import DataError
@@ -172,6 +169,9 @@ def open_picture(folder: Path) -> tuple[Any, StackHeader]:
         raise DataError(f"its `multiscales` lack {error}") from error
     if inside is None or not inside.is_dir():
         raise DataError(f"its array {level['path']!r} is not there")
+    import zarr  # takes a while; only who reads a store waits for it
+    import zarr.errors
+
     try:
         array = zarr.open_array(str(inside), mode="r")
     except (zarr.errors.BaseZarrError, OSError, ValueError, KeyError, TypeError) as error:

@@ -28,7 +28,7 @@ from engine.data.importers.clips_video import (
     read_header,
 )
 from engine.data.importers.dicom_headers import DicomHeader
-from engine.data.importers.dicom_heap import name_units, owner_of, pseudonyms, read_names
+from engine.data.importers.dicom_heap import Veil, name_units, owner_of, pseudonyms, read_names
 from engine.data.importers.image_plan import counted
 from engine.data.importers.naming import Named, name_records
 from engine.data.importers.sources import Entry, Listing
@@ -307,12 +307,13 @@ def _loop_units(
 ) -> tuple[list[Unit], int, list[Named]]:
     """Return a unit for each loop, called after pseudonyms, grouped by patient."""
     aliases = pseudonyms(loops)
+    veil = Veil(loops, aliases)
     said = read_names(loops, listing, options)
     units = []
     for loop, name, words in zip(loops, name_units(loops, aliases), said, strict=True):
         job = ClipJob(shape, 0, None, must_be_grey=must_be_grey, title=name, loop=loop)
         group = words.group or aliases[owner_of(loop)]
-        units.append(Unit(name, (loop.entry,), words.label, words.split, group, job))
+        units.append(Unit(name, (loop.entry,), words.label, words.split, group, job, veil.over(loop.entry.name)))
     return units, sum(count_clips(len(loop.frames), settings) for loop in loops), said
 
 

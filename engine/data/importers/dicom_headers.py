@@ -58,8 +58,8 @@ _REFUSED_FAMILIES = {
 }
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _TAGS = (
-    "SOPClassUID", "SOPInstanceUID", "Modality", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
-    "SeriesDescription", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
+    "SOPClassUID", "SOPInstanceUID", "Modality", "PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID",
+    "SeriesNumber", "SeriesDescription", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
     "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing", "SliceThickness", "SpacingBetweenSlices",
     "RescaleSlope", "RescaleIntercept", "RescaleType", "ImageType", "EchoTime", "EchoNumbers", "AcquisitionNumber",
@@ -93,6 +93,7 @@ class DicomHeader:
     rescale: str  # type of the rescaled values
     thickness: float  # NaN = unknown
     image_type: tuple[str, ...]
+    person: str = ""  # the patient's name; for finding it in names of files, never stored
     frames: tuple[Frame, ...] = field(default=())
 
     @property
@@ -252,6 +253,7 @@ def _described(found: Dataset, entry: Entry) -> DicomHeader:
         rescale=read_text(found, "RescaleType").upper(),
         thickness=read_number(found, "SpacingBetweenSlices", read_number(found, "SliceThickness", math.nan)),
         image_type=read_words(found, "ImageType"),
+        person=read_text(found, "PatientName"),
         frames=read_frames(found),
     )
     if not header.refusal and (header.rows < 1 or header.columns < 1):

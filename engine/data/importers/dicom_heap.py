@@ -17,6 +17,7 @@ from engine.errors import DataError
 from engine.protocol.messages import ImportOptions
 from engine.protocol.schema import Skipped
 
+_SHORTEST_NAME = 3  # letters of a part of a name that is looked for by itself
 _SAMPLE = 100  # files of each of three places that are looked at to tell what a large heap is
 
 
@@ -29,11 +30,11 @@ class DicomHeap:
     captures: list[DicomHeader] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    headers: list[DicomHeader] = field(default_factory=list)  # of all files that have one
 
     def leave(self, headers: Sequence[DicomHeader], reason: str) -> None:
         """Leave files out together."""
-        more = f" and {counted(len(headers) - 1, 'more file')}" if len(headers) > 1 else ""
-        self.skipped.append(Skipped(path=headers[0].entry.name + more, reason=reason))
+        self.skipped.append(Skipped(path=name_files(headers), reason=reason))
 
     def leave_all(self, left: Sequence[Left]) -> None:
         """Leave out what grouping left."""
@@ -66,7 +67,9 @@ def sort_files(listing: Listing, *, sample: bool = False) -> DicomHeap:
     for entry, header in zip(entries, read_headers(entries), strict=True):
         if isinstance(header, str):
             heap.skipped.append(Skipped(path=entry.name, reason=header))
-        elif header.refusal:
+            continue
+        heap.headers.append(header)
+        if header.refusal:
             refused.setdefault(header.refusal, []).append(header)
         elif header.is_stacked:
             slices.append(header)
@@ -124,6 +127,42 @@ def name_units(headers: Sequence[DicomHeader], aliases: dict[str, str]) -> list[
         used[name] += 1
         names.append(name if used[name] == 1 else f"{name} ({used[name]})")
     return names
+
+
+def name_files(headers: Sequence[DicomHeader]) -> str:
+    """Return what files that belong together are called in a list of what was left out."""
+    more = f" and {counted(len(headers) - 1, 'more file')}" if len(headers) > 1 else ""
+    return headers[0].entry.name + more
+
+
+class Veil:
+    """Puts pseudonyms in place of patients' names and identifiers, as far as the headers of a heap say them.
+
+    Folders and files are often called after the patient, and lists of files that were left out are kept with a
+    dataset.
+    """
+
+    def __init__(self, headers: Sequence[DicomHeader], aliases: dict[str, str]) -> None:
+        known = pseudonyms(headers) | aliases
+        self._alias: dict[str, str] = {}
+        for header in headers:
+            words = [word for word in re.split(r"[\^=,;\s]+", header.person) if len(word) >= _SHORTEST_NAME]
+            for word in (header.person, header.patient, *words):
+                if word:
+                    self._alias.setdefault(word.lower(), known[owner_of(header)])
+        longest_first = sorted(self._alias, key=len, reverse=True)
+        words_of = "|".join(re.escape(word) for word in longest_first)
+        self._pattern = re.compile(rf"(?<![^\W_])(?:{words_of})(?![^\W_])", re.IGNORECASE) if words_of else None
+
+    def over(self, text: str) -> str:
+        """Return a text without names and identifiers of patients."""
+        if self._pattern is None:
+            return text
+        return self._pattern.sub(lambda found: self._alias[found[0].lower()], text)
+
+    def over_all(self, skipped: Sequence[Skipped]) -> tuple[Skipped, ...]:
+        """Return a list of what was left out without names and identifiers of patients."""
+        return tuple(Skipped(path=self.over(each.path), reason=self.over(each.reason)) for each in skipped)
 
 
 def read_names(headers: Sequence[DicomHeader], listing: Listing, options: ImportOptions) -> list[Named]:

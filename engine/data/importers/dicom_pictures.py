@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.data.importers.anatomy import common_shape
 from engine.data.importers.dicom_headers import DicomHeader
-from engine.data.importers.dicom_heap import name_units, owner_of, pseudonyms, read_names, sort_files, stored_type
+from engine.data.importers.dicom_heap import Veil, name_units, owner_of, pseudonyms, read_names, sort_files, stored_type
 from engine.data.importers.image_plan import counted
 from engine.data.importers.sources import Listing
 from engine.data.importers.units import Survey, Unit
@@ -52,6 +52,7 @@ def survey_pictures(listing: Listing, options: ImportOptions, settings: Any) -> 
         raise heap.nothing("image", listing)
     aliases = pseudonyms(chosen)
     names = name_units(chosen, aliases)
+    veil = Veil(heap.headers, aliases)
     said = read_names(chosen, listing, options)
     channels = 3 if any(header.samples > 1 or header.photometric == "PALETTE COLOR" for header in chosen) else 1
     windowed = settings.values == "window"
@@ -68,6 +69,7 @@ def survey_pictures(listing: Listing, options: ImportOptions, settings: Any) -> 
             named.split,
             aliases[owner_of(header)],
             PictureDetails(header.rows, header.columns, channels, dtype, _pixel_mm(header)),
+            veil.over(header.entry.name),
         )
         for name, header, named in zip(names, chosen, said, strict=True)
     ]
@@ -99,7 +101,7 @@ def survey_pictures(listing: Listing, options: ImportOptions, settings: Any) -> 
                 reading=f"read as image, {channels} channels, {dtype}",
             ),
         ),
-        skipped=tuple(heap.skipped),
+        skipped=veil.over_all(heap.skipped),
         explained=frozenset(heap.names),
         sizes=" to ".join(dict.fromkeys(f"{size[1]} × {size[0]} px" for size in (extremes[0], extremes[-1]))),
         labelled=any(named.label for named in said),

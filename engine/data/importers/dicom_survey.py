@@ -21,6 +21,8 @@ from engine.data.importers.anatomy import (
 )  # fmt: skip
 from engine.data.importers.dicom_heap import (
     DicomHeap,
+    Veil,
+    name_files,
     name_units,
     owner_of,
     pseudonyms,
@@ -78,6 +80,7 @@ def survey_stacks(listing: Listing, options: ImportOptions, settings: Any, *, ci
         raise heap.nothing(noun, listing)
     aliases = pseudonyms([stack.first.header for stack in stacks])
     names = name_units([stack.first.header for stack in stacks], aliases)
+    veil = Veil(heap.headers, aliases)
     plans = [_plan(stack, cine=cine) for stack in stacks]
     kinds = {plan.dtype for plan in plans}
     common = np.result_type(*kinds).name
@@ -91,6 +94,7 @@ def survey_stacks(listing: Listing, options: ImportOptions, settings: Any, *, ci
             named.split,
             aliases[owner_of(stack.first.header)],
             StackDetails(plan, dtype, _times_s(stack), cine),
+            veil.over(name_files(stack.files)),
         )
         for name, stack, plan, named in zip(names, stacks, plans, said, strict=True)
     ]
@@ -134,7 +138,7 @@ def survey_stacks(listing: Listing, options: ImportOptions, settings: Any, *, ci
                 level="warn" if warnings else "ok",
             ),
         ),
-        skipped=tuple(heap.skipped),
+        skipped=veil.over_all(heap.skipped),
         explained=frozenset(heap.names),
         sizes=sizes_text(shapes),
         warnings=warnings,

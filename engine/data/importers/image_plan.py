@@ -30,7 +30,7 @@ def plan_images(
     pictures, names, seconds_each = _previews(survey)
     complete = listing.complete and len(survey.headers) + len(survey.unreadable) == len(survey.entries)
     duplicates = _duplicates(survey.entries)
-    skipped = [*listing.skipped, *survey.unreadable]
+    skipped = [*listing.skipped, *survey.left_apart, *survey.unreadable]
     dropped = len(duplicates) if options.drop_duplicates else 0
     image = survey.schema(options).fields[0]
     sides = " × ".join("any" if side is None else str(side) for side in image.shape)
@@ -93,7 +93,9 @@ def _recognised(survey: ImageSurvey, listing: Listing, sides: str) -> tuple[Reco
     if survey.unreadable:
         text = f"{counted(len(survey.unreadable), 'image')} cannot be read"
         found.append(Recognised(kind="", count=len(survey.unreadable), text=text, level="warn"))
+    held = {id(entry) for entry in survey.apart}
     unloaded = [entry for entry in (*survey.others, *survey.tables) if entry.path.name != survey.table]
+    unloaded = [entry for entry in unloaded if id(entry) not in held]
     if unloaded or listing.junk:
         suffixes = Counter(entry.suffix or "no extension" for entry in unloaded)
         detail = ", ".join(f"{name} {thousands(count)}" for name, count in suffixes.most_common(6))

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from engine.data.endings import lacks_end
+from engine.data.importers.channels_tiff import TIFF_SUFFIXES, is_channel_tiff
 from engine.data.importers.decoding import KEPT_FORMATS, DecodeRequest
 from engine.data.importers.sources import ArchiveReader, Entry, Listing
 from engine.data.importers.tables import SPLIT_NAMES, TABLE_SUFFIXES, Table, read_table
@@ -28,6 +29,7 @@ ALL_HEADERS_UP_TO = 20_000
 _SAMPLED_HEADERS = 4_000
 _ARCHIVE_HEADERS = 500
 _TABLE_FITS_SHARE = 0.5
+_APART = "holds channels rather than a picture; import it as channels"
 _MOST_DECODED, _LARGEST_DECODED = 200, 16_000_000  # files without an end, and pixels of one, that a plan decodes
 
 _Look = tuple[PictureInfo, bool] | str  # header and whether the file lacks its end, or why there is no header
@@ -43,6 +45,7 @@ class ImageSurvey:
     headers: dict[int, PictureInfo] = field(default_factory=dict)  # by place in `entries`
     cut: dict[int, PictureInfo] = field(default_factory=dict)  # those that lack their end; they do not count above
     unreadable: list[Skipped] = field(default_factory=list)
+    apart: list[Entry] = field(default_factory=list)  # TIFF files of channels, which are no pictures
     labels: list[str] = field(default_factory=list)  # "" = none
     splits: list[str] = field(default_factory=list)  # "" = undecided
     groups: list[str] = field(default_factory=list)
@@ -64,6 +67,11 @@ class ImageSurvey:
     def dtype(self) -> str:
         """uint16 if any image has 16 bits, else uint8."""
         return "uint16" if any(header.bits == 16 for header in self.headers.values()) else "uint8"
+
+    @property
+    def left_apart(self) -> list[Skipped]:
+        """Files that another importer reads, with the reason."""
+        return [Skipped(path=entry.name, reason=_APART) for entry in self.apart]
 
     def request(self, options: ImportOptions) -> DecodeRequest:
         """Return what every file is made into."""
@@ -130,9 +138,14 @@ def survey_images(listing: Listing, options: ImportOptions, *, every_header: boo
         DataError: there is no image, or a table that was asked for cannot be read.
     """
     images = [entry for entry in listing.entries if is_image(entry)]
+    apart = [] if options.kind == FieldKind.IMAGE.value else _channel_tiffs(listing, images)
+    if len(apart) < len(images):
+        held = {id(entry) for entry in apart}
+        images = [entry for entry in images if id(entry) not in held]
     tables = [entry for entry in listing.entries if entry.suffix in TABLE_SUFFIXES]
     taken = {id(entry) for entry in (*images, *tables)}
     survey = ImageSurvey(images, tables, [entry for entry in listing.entries if id(entry) not in taken])
+    survey.apart = [entry for entry in apart if id(entry) not in taken]
     if not images:
         raise DataError(
             f"There is no image among {len(listing.entries)} files.",
@@ -145,6 +158,10 @@ def survey_images(listing: Listing, options: ImportOptions, *, every_header: boo
     else:
         _judge_cut(survey)
     return survey
+
+
+def _channel_tiffs(listing: Listing, images: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in images if entry.suffix[1:] in TIFF_SUFFIXES and is_channel_tiff(listing, entry)]
 
 
 def is_image(entry: Entry) -> bool:

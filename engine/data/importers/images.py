@@ -5,8 +5,6 @@ What a file becomes is told in `pictures.py`, the same for every import, and cou
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from engine.data.importers.channels_tiff import count_channel_tiffs
 from engine.data.importers.decoding import DecodeRequest, Outcome, Task, decode_task
 from engine.data.importers.image_plan import plan_images
 from engine.data.importers.image_survey import ImageSurvey, is_image, survey_images
@@ -21,9 +20,10 @@ from engine.data.importers.importer import Progress
 from engine.data.importers.pool import DecodingPool
 from engine.data.importers.sources import ArchiveReader, Entry, Listing
 from engine.data.importers.splits import UNDECIDED, assign_splits
+from engine.data.importers.starting import fingerprint, origins, require_space
 from engine.data.layout import is_fixed
-from engine.data.writer import DatasetWriter, part_folder
-from engine.errors import DataError, DiskFull
+from engine.data.writer import DatasetWriter
+from engine.errors import DataError
 from engine.protocol.inspections import Array
 from engine.protocol.messages import ImportOptions, ImportPlan
 from engine.protocol.schema import SPLITS, DatasetInfo, FieldKind, FieldSpec, Schema, Skipped
@@ -40,8 +40,9 @@ class ImageImporter:
     kind = FieldKind.IMAGE.value
 
     def recognise(self, listing: Listing) -> int:
-        """Return how many entries are images by their names."""
-        return sum(is_image(entry) for entry in listing.entries)
+        """Return how many entries are images by their names, less the TIFF files that hold channels."""
+        pictures = [entry for entry in listing.entries if is_image(entry)]
+        return len(pictures) - count_channel_tiffs(listing, pictures)
 
     def plan(self, listing: Listing, options: ImportOptions, out: Path) -> tuple[ImportPlan, list[Array]]:
         """Return what an import would do, and preview pictures; writes nothing.
@@ -63,14 +64,17 @@ class ImageImporter:
         progress(0.0, total, "images", "looking at every file")
         survey = survey_images(listing, options, every_header=True)
         schema = survey.schema(options)
-        _require_space(survey, options, out)
+        expected = survey.bytes_needed(options)
+        require_space(expected, out)
         provenance = {
             "importer": self.name,
-            "source": ", ".join(sorted({str(_root(entry)) for entry in survey.entries[:1000]}))[:2000],
+            "source": origins(survey.entries),
             "options": msgspec.json.encode(options).decode(),
-            "fingerprint": _fingerprint(survey),
+            "fingerprint": fingerprint(
+                ((label, split), (entry,))
+                for entry, label, split in zip(survey.entries, survey.labels, survey.splits, strict=True)
+            ),
         }
-        expected = survey.bytes_needed(options)
         with DatasetWriter(
             out, schema, name=out.stem, provenance=provenance, scratch=(_DIGEST,), expected_bytes=expected
         ) as writer:
@@ -84,7 +88,7 @@ class ImageImporter:
                 )
             progress(total, total, "images", "putting the dataset together")
             _write_splits(survey, options, writer)
-            return writer.finish(skipped=(*listing.skipped, *skipped))
+            return writer.finish(skipped=(*listing.skipped, *survey.left_apart, *skipped))
 
 
 def _read_all(
@@ -194,29 +198,3 @@ def _write_splits(survey: ImageSurvey, options: ImportOptions, writer: DatasetWr
         strata = np.asarray(writer.written("label"))
     shares = {"val_share": options.val_share, "test_share": options.test_share}
     writer.replace("split", assign_splits(given, units, strata, **shares))
-
-
-def _require_space(survey: ImageSurvey, options: ImportOptions, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    needed = 2 * survey.bytes_needed(options) + 16 * 1024**2  # the streams, and the file made of them
-    begun = part_folder(out)
-    if begun.is_dir():  # of an import that was interrupted: it goes on there, or makes room
-        needed -= sum(file.stat().st_size for file in begun.iterdir())
-    free = shutil.disk_usage(out.parent).free
-    if needed > free:
-        raise DiskFull(
-            f"The import needs {needed:,} bytes on the disk of {out.parent}; {free:,} are free.",
-            "Free some space, choose a smaller size, or keep the images encoded.",
-        )
-
-
-def _root(entry: Entry) -> Path:
-    depth = 0 if entry.member else entry.name.count("/")
-    return entry.path if entry.member else entry.path.parents[min(depth, len(entry.path.parents) - 1)]
-
-
-def _fingerprint(survey: ImageSurvey) -> str:
-    digest = hashlib.sha256()
-    for entry, label, split in zip(survey.entries, survey.labels, survey.splits, strict=True):
-        digest.update(f"{entry.name}\0{entry.size}\0{entry.changed_ns}\0{label}\0{split}\n".encode(errors="replace"))
-    return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from engine.errors import DataError
 from engine.protocol.messages import ImportOptions
 
 _TABLE_FITS_SHARE = 0.5
+_LONGEST_NUMBER = 300  # digits; identifiers are shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,12 @@ class Named:
     label: str = ""
     split: str = ""
     group: str = ""
+
+
+def natural(name: str) -> tuple[tuple[str | int, ...], str]:
+    """Return a key that sorts names as people do: numbers in them by value, letters whatever their case."""
+    parts = re.split(r"(\d+)", name.lower())
+    return tuple(int(part[:_LONGEST_NUMBER]) if place % 2 else part for place, part in enumerate(parts)), name
 
 
 def name_records(names: Sequence[str], listing: Listing, options: ImportOptions) -> list[Named]:

@@ -76,11 +76,15 @@ def _complete(name: str, found: set[str]) -> bool:
     return set(triple) <= found
 
 
-def tidy(columns: Mapping[str, Array]) -> Cloud:
-    """Return a cloud of columns under any names: colours in 0…1, labels apart, points at NaN dropped.
+def tidy(columns: Mapping[str, Array], *, nan_is_no_return: bool = False) -> Cloud:
+    """Return a cloud of columns under any names: colours in 0…1, labels apart.
+
+    Args:
+        columns: name → (N,) values.
+        nan_is_no_return: the format writes NaN where a scanner saw nothing; such points are dropped.
 
     Raises:
-        DataError: there is no x, y, z, or no point is finite.
+        DataError: there is no x, y, z, or a point that ought to be somewhere is at NaN.
     """
     named: dict[str, Array] = {}
     for name, values in columns.items():
@@ -94,6 +98,8 @@ def tidy(columns: Mapping[str, Array]) -> Cloud:
     finite = np.isfinite(named["x"]) & np.isfinite(named["y"]) & np.isfinite(named["z"])
     if not finite.any():
         raise DataError("has no point with a finite position" if len(finite) else "has no points")
+    if not finite.all() and not nan_is_no_return:
+        raise DataError(f"has {int((~finite).sum()):,} of {len(finite):,} points at NaN or infinity")
     if not finite.all():
         named = {name: values[finite] for name, values in named.items()}
     _scale_colour(named)

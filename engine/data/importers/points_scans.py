@@ -83,16 +83,16 @@ def read_pcd(path: Path) -> Cloud:
         for packed in {"rgb", "rgba"} & columns.keys():
             kind = header.dtype[packed].kind
             columns[packed] = columns[packed].astype(np.float32 if kind == "f" else np.uint32)
-        return tidy(columns)
+        return tidy(columns, nan_is_no_return=True)
     needed = header.points * header.dtype.itemsize
     if header.data == "binary_compressed":
-        return tidy(_compressed(body, header, needed))
+        return tidy(_compressed(body, header, needed), nan_is_no_return=True)
     if header.data != "binary":
         raise DataError(f"its data are {header.data!r}, which is not known")
     if len(body) < needed:
         raise DataError(f"has {len(body):,} bytes of points; its header says {needed:,}")
     rows = np.frombuffer(body, header.dtype, header.points)
-    return tidy({name: np.ascontiguousarray(rows[name]) for name in header.columns})
+    return tidy({name: np.ascontiguousarray(rows[name]) for name in header.columns}, nan_is_no_return=True)
 
 
 def _compressed(body: bytes, header: PcdHeader, needed: int) -> dict[str, Array]:

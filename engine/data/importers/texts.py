@@ -18,6 +18,7 @@ from engine.data.importers.texts_finding import (
     PlainPart,
     TablePart,
     TextSettings,
+    no_tables,
     said_of_row,
     text_entries,
     texts_of,
@@ -50,7 +51,7 @@ def survey_texts(listing: Listing, options: ImportOptions, settings: TextSetting
     tables, plain = text_entries(listing)
     if settings.column:  # a column that no guess would find
         tables = [entry for entry in listing.entries if entry.suffix in TABLE_SUFFIXES and not entry.member]
-    skipped: list[Skipped] = []
+    skipped = [] if settings.column else no_tables(listing)
     warnings: list[str] = []
     units: list[Unit] = []
     fields: tuple[str, ...] = ()

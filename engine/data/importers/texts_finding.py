@@ -18,6 +18,7 @@ from engine.data.importers.texts_tables import TABLE_SUFFIXES, glance_at_table, 
 from engine.data.importers.units import Values
 from engine.errors import DataError
 from engine.form_fields import setting
+from engine.protocol.schema import Skipped
 
 PLAIN_SUFFIXES = frozenset({".txt", ".text", ".md"})
 MOST_SNIFFED = 4000
@@ -90,6 +91,21 @@ def is_text_table(listing: Listing, entry: Entry) -> bool:
             return True  # named when it is read
     table = glance_at_table(head, entry.suffix)
     return table is not None and bool(table.text_columns())
+
+
+def no_tables(listing: Listing) -> list[Skipped]:
+    """Return files that are called like tables of texts and hold none at all, with the reason."""
+    found = []
+    for entry in [each for each in listing.entries if each.suffix in TABLE_SUFFIXES and not each.member][:MOST_SNIFFED]:
+        head = listing.head(entry)
+        if not head:
+            found.append(Skipped(path=entry.name, reason="the file is empty"))
+        elif entry.suffix in {".parquet", ".pq"}:
+            if not head.startswith(b"PAR1"):
+                found.append(Skipped(path=entry.name, reason="not a Parquet file"))
+        elif b"\0" in head and not wide_encoding(head):
+            found.append(Skipped(path=entry.name, reason="not a text: it holds zero bytes"))
+    return found
 
 
 def is_plain_text(listing: Listing, entry: Entry) -> bool:

@@ -7,7 +7,6 @@ a crashing decoder cannot take with it, progress, resuming, quarantine, duplicat
 from __future__ import annotations
 
 import hashlib
-import math
 import shutil
 import tempfile
 from collections import Counter
@@ -21,14 +20,16 @@ import numpy as np
 
 from engine.data.importers.image_plan import counted
 from engine.data.importers.importer import Progress
+from engine.data.importers.naming import natural
 from engine.data.importers.pool import DecodingPool
 from engine.data.importers.sources import ArchiveReader, Entry, Listing
 from engine.data.importers.splits import UNDECIDED, assign_splits
+from engine.data.importers.starting import fingerprint, origins, require_space
 from engine.data.importers.tables import SPLIT_NAMES
 from engine.data.layout import is_encoded, is_text
 from engine.data.thumbnails import draw_values
-from engine.data.writer import DatasetWriter, part_folder
-from engine.errors import ConfigError, DataError, DiskFull
+from engine.data.writer import DatasetWriter
+from engine.errors import ConfigError, DataError
 from engine.protocol.forms import apply_settings, describe_form
 from engine.protocol.inspections import Array
 from engine.protocol.messages import ImportOptions, ImportPlan, Recognised
@@ -67,6 +68,7 @@ class Unit:
     split: str = ""  # any word of `tables.SPLIT_NAMES`; "" = undecided
     group: str = ""  # records of one group are never divided between splits
     details: Any = None  # whatever the reader needs; picklable
+    told: str = ""  # how it is named where it is left out; "" = by its name
 
     @property
     def size(self) -> int:
@@ -169,13 +171,14 @@ class UnitImporter:
         settings = self.settings_of(options)
         survey = self.survey(listing, options, settings)
         expected = int(survey.records * (survey.record_bytes + 64))
-        _require_space(expected, out)
-        folders = {str(unit.sources[0].path.parent) for unit in survey.units[:1000] if unit.sources}
+        require_space(expected, out)
         provenance = {
             "importer": self.name,
-            "source": ", ".join(sorted(folders))[:2000],
+            "source": origins(unit.sources[0] for unit in survey.units if unit.sources),
             "options": msgspec.json.encode(options).decode(),
-            "fingerprint": _fingerprint(survey.units),
+            "fingerprint": fingerprint(
+                ((unit.name, unit.label, unit.split, unit.group), unit.sources) for unit in survey.units
+            ),
         }  # fmt: skip
         schema = _schema(survey)
         with DatasetWriter(
@@ -209,7 +212,8 @@ class UnitImporter:
             for outcomes in pool.decode(tasks):
                 for outcome in outcomes:
                     if outcome.reason:
-                        unreadable.append(Skipped(path=chosen[outcome.number].name, reason=outcome.reason))
+                        unit = chosen[outcome.number]
+                        unreadable.append(Skipped(path=unit.told or unit.name, reason=outcome.reason))
                     elif outcome.picture is not None:
                         pictures.append(outcome.picture)
                         names.append(chosen[outcome.number].name)
@@ -466,7 +470,7 @@ class _Importing:
     def _take(self, unit: Unit, outcome: _Outcome) -> None:
         self._next = outcome.number + 1
         if outcome.reason:
-            self._skipped.append(Skipped(path=unit.name, reason=outcome.reason))
+            self._skipped.append(Skipped(path=unit.told or unit.name, reason=outcome.reason))
         self._skipped += [Skipped(path=path, reason=reason) for path, reason in outcome.left_out]
         rows: list[dict[str, Any]] = []
         several = len(outcome.records) > 1
@@ -507,7 +511,7 @@ class _Importing:
         writer, schema = self._writer, self._writer.schema
         strata = np.zeros(writer.records, np.int64)
         if self._survey.labelled:
-            names = sorted(self._classes, key=_natural)
+            names = sorted(self._classes, key=natural)
             places = np.array([names.index(name) for name in self._classes] or [0], np.int64)
             codes = np.asarray(writer.written("label"))
             codes = np.where(codes >= 0, places[np.maximum(codes, 0)], -1)
@@ -543,10 +547,6 @@ def _as_groups(units: Sequence[bytes], given: Array, strata: Array) -> tuple[Arr
     return np.where(given == UNDECIDED, settled[group], given), np.asarray(strata)[first][group]
 
 
-def _natural(name: str) -> tuple[float, str]:
-    return (float(name), "") if name.isdecimal() else (math.inf, name)
-
-
 def _schema(survey: Survey) -> Schema:
     fields = list(survey.fields)
     if survey.labelled:
@@ -575,26 +575,3 @@ def _left_out(skipped: Sequence[Skipped], unloaded: Sequence[Entry], junk: int) 
         count = len(unloaded) + junk
         found.append(Recognised(kind="", count=count, text=f"{counted(count, 'file')} not loaded", detail=detail))
     return tuple(found)
-
-
-def _require_space(expected: int, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    needed = 2 * expected + 16 * 1024**2  # the streams, and the file made of them
-    begun = part_folder(out)
-    if begun.is_dir():
-        needed -= sum(file.stat().st_size for file in begun.iterdir())
-    free = shutil.disk_usage(out.parent).free
-    if needed > free:
-        raise DiskFull(
-            f"The import needs {needed:,} bytes on the disk of {out.parent}; {free:,} are free.",
-            "Free some space, or choose a smaller size.",
-        )
-
-
-def _fingerprint(units: Sequence[Unit]) -> str:
-    digest = hashlib.sha256()
-    for unit in units:
-        digest.update(f"{unit.name}\0{unit.label}\0{unit.split}\0{unit.group}\n".encode(errors="replace"))
-        for entry in unit.sources:
-            digest.update(f"{entry.name}\0{entry.size}\0{entry.changed_ns}\n".encode(errors="replace"))
-    return digest.hexdigest()

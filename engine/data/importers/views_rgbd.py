@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from engine.data.importers.image_survey import IMAGE_SUFFIXES
+from engine.data.importers.naming import natural
 from engine.data.importers.sources import Entry, Listing
 from engine.data.importers.views_frames import Frame, Scene, is_pose, pinhole, pose_of, read_side_file, rotation_of
 from engine.errors import DataError
@@ -108,7 +109,7 @@ def read_scan(folder: str, colour: str, listing: Listing) -> Scene:
     scene.explained |= {name, *(entry.name for entry in poses.values())}
     scene.explained |= {entry.name for entry in by_folder.get("intrinsic", {}).values()}
     images = {stem: entry for stem, entry in by_folder[colour].items() if entry.suffix in IMAGE_SUFFIXES}
-    for stem, image in sorted(images.items(), key=lambda each: _natural(each[0])):
+    for stem, image in sorted(images.items(), key=lambda each: natural(each[0])):
         if stem not in poses:
             scene.skipped.append(Skipped(path=image.name, reason="has no pose"))
             continue
@@ -165,8 +166,3 @@ def _nearest(rows: list[tuple[float, list[str]]], time: float) -> list[str] | No
 
 def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
-
-
-def _natural(stem: str) -> tuple[int, str]:
-    digits = "".join(letter for letter in stem if letter.isdecimal())
-    return int(digits or 0), stem

@@ -18,10 +18,11 @@ from engine.data.importers.anatomy import (
     resample,
     to_ras,
 )  # fmt: skip
-from engine.data.importers.sources import Listing
+from engine.data.importers.sources import Entry, Listing
 from engine.data.importers.units import Survey, Unit, UnitImporter, Values
 from engine.data.importers.volumes_files import is_volume, load, says_time
 from engine.data.importers.volumes_names import is_label_name
+from engine.data.importers.volumes_numpy import holds_volume
 from engine.data.importers.volumes_survey import Part, VolumeDetails, survey_volumes
 from engine.errors import DataError
 from engine.form_fields import setting
@@ -29,6 +30,7 @@ from engine.protocol.inspections import Array
 from engine.protocol.messages import ImportOptions
 from engine.protocol.schema import companion
 
+_MOST_OPENED = 100  # archives that are looked into to tell what a heap of them is
 _WHOLE = 0.01  # how far a label may lie from a whole number
 
 SpacingMm = Annotated[
@@ -129,8 +131,21 @@ def _read_label(part: Part, paths: tuple[Path, ...]) -> Placed:
 def _recognise(listing: Listing) -> tuple[int, int]:
     """Return how many files are volumes, and how many of them speak of time."""
     found = [entry for entry in listing.entries if is_volume(listing, entry)]
+    packed = [entry for entry in found if entry.suffix == ".npz"]
+    if packed:  # they may hold anything; where most hold volumes, the others are named by the survey
+        chosen = packed[:: -(-len(packed) // _MOST_OPENED)]
+        if 2 * sum(_holds_volume(entry) for entry in chosen) <= len(chosen):
+            found = [entry for entry in found if entry.suffix != ".npz"]
     moving = sum(says_time(listing, entry) and not is_label_name(entry.name) for entry in found)
     return len(found), moving
+
+
+def _holds_volume(entry: Entry) -> bool:
+    try:
+        with entry.path.open("rb") as file:
+            return holds_volume(file)
+    except OSError:
+        return False  # whoever reads it names it
 
 
 def _recognise_volumes(listing: Listing) -> int:

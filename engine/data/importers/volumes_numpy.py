@@ -87,6 +87,26 @@ def look_at_npz(file: BinaryIO, name: str) -> dict[str, VolumeHeader]:
     return found
 
 
+def holds_volume(file: BinaryIO) -> bool:
+    """Whether an archive is a volume rather than a table of records that has the shape of one.
+
+    Arrays of several sizes, or one value for each plane, speak of records: pictures with their labels, not of space.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist()[:_MOST_MEMBERS]:
+                with archive.open(member) as stream:
+                    shapes[member.filename.removesuffix(".npy")] = _header(stream)[0]
+    except (DataError, zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError):
+        return False
+    volumes = {name: shape for name, shape in shapes.items() if looks_like_volume(shape)}
+    if all(name.lower() in _LABELS for name in volumes) or len({shape[-3:] for shape in volumes.values()}) > 1:
+        return False
+    lengths = {shape[0] for shape in shapes.values() if len(shape) == 1}
+    return not any(shape[0] in lengths for shape in volumes.values())
+
+
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:
     """Return shape, Fortran order, type and where the values begin."""
     try:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.data.importers import peek, plan_import, run_import
+from engine.data.importers import plan_import, run_import
+from engine.data.importers.peeking import peek
 from engine.data.pictures import decode_picture
 from engine.data.store import Dataset
 from engine.data.writer import part_folder

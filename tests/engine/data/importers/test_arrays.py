@@ -165,7 +165,7 @@ def test_that_values_outside_the_file_are_refused_with_a_reason(tmp_path: Path, 
     elsewhere(root / "good.h5")
     survey = ARRAYS.survey(list_sources([root]), ImportOptions(), ARRAYS.settings())
     assert survey.records == 6
-    assert any(each.path == "bad.h5: /x" and "file" in each.reason for each in survey.skipped)
+    assert any(each.path == "bad.h5" and "/x" in each.reason and "file" in each.reason for each in survey.skipped)
 
 
 def test_that_bad_files_are_named_with_reasons_and_the_rest_is_imported(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from engine.data.importers import peek
 from engine.data.importers.dicom import DICOM_CINES, DICOM_IMAGES, DICOM_VOLUMES
+from engine.data.importers.peeking import peek
 from engine.data.importers.sources import list_sources
 from engine.errors import DataError
 from engine.protocol.messages import ImportOptions
