@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.data.batch import Batch
+from engine.data.batch import Batch, Ragged
 from engine.errors import MethodError
 from engine.method import Look, Method
+from engine.networks.channels import channel_owners, segment_mean
 from engine.protocol.inspections import Attention, Choice, FeatureMap
 from engine.protocol.messages import ViewInfo
 from engine.protocol.schema import FieldKind, FieldSpec
+from engine.views.channels import plain_channels, unit_range
 from engine.views.pixels import denormalise, evaluation_view
 from engine.views.rng import Rng
 
@@ -41,6 +43,20 @@ def as_picture(image: Tensor) -> np.ndarray[Any, Any]:
     elif channels > 3:
         image = image[:, :3]
     return image.clamp(0, 1).float().cpu().numpy()
+
+
+def shown_picture(batch: Batch, key: str, size_px: int = 0) -> Tensor:
+    """Return the plain pictures of a field, (B, C, s, s), values 0…1; `size_px` 0 keeps their size.
+
+    Where every record has another number of channels, they are brought to 0…1 each and averaged.
+    """
+    if isinstance(batch.fields[key], Ragged):
+        channels = batch.ragged(key)
+        size = min(LARGEST_PICTURE_PX, size_px or min(channels.data.shape[1:]))
+        owner, _ = channel_owners(channels.lengths, len(channels.data))
+        return segment_mean(plain_channels(unit_range(channels.data), size), owner, len(batch)).unsqueeze(1)
+    size = min(LARGEST_PICTURE_PX, size_px or batch[key].shape[-1])
+    return denormalise(evaluation_view(batch, key, size), batch.specs[key])
 
 
 def compute_attention(model: nn.Module, batch: Batch, choice: Choice, _config: Any, _rng: Rng) -> Attention:
@@ -90,7 +106,7 @@ def compute_feature_map(model: nn.Module, batch: Batch, _choice: Choice, config:
     Raises:
         MethodError: the method gives no dense features.
     """
-    key, spec = picture_key(batch)
+    key, _ = picture_key(batch)
     features = model.embed(batch)  # type: ignore[operator]
     if features.dense is None:
         raise MethodError("This method gives one vector per record and no dense features.", "Choose another view.")
@@ -106,15 +122,13 @@ def compute_feature_map(model: nn.Module, batch: Batch, _choice: Choice, config:
     colours = ((scores - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
     shares = values.flip(0)[:3] / values.sum().clamp_min(1e-30)
     count = len(batch)
-    image = evaluation_view(
-        batch, key, min(LARGEST_PICTURE_PX, int(getattr(config, "image_px", 0)) or batch[key].shape[-1])
-    )
+    image = shown_picture(batch, key, int(getattr(config, "image_px", 0)))
     return FeatureMap(
         view="feature-map",
         title="Features as colours",
         step=0,
         records=batch.index.cpu().numpy(),
-        input=as_picture(denormalise(image, spec)),
+        input=as_picture(image),
         grid=features.grid,
         colours=colours.view(count, -1, 3).transpose(1, 2).reshape(count, 3, *features.grid).float().cpu().numpy(),
         explained=shares.float().cpu().numpy(),

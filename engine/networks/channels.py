@@ -24,15 +24,24 @@ BlockStyle = Literal["post-norm", "pre-norm"]
 
 
 @dataclass(frozen=True, slots=True)
+class Rectangle:
+    """Some records side by side, as attention takes them: rows `start` … of the layout are (records, length)."""
+
+    start: int
+    records: int
+    length: int  # 1 + patches
+    mask: Tensor | None  # (records or 1, 1, 1 or length, length) bool, True = may be seen; None = everything
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelLayout:
-    """Where the tokens of flat channels lie: rows are B class tokens, then P patches of each of M channels."""
+    """How B class tokens and the P patches of each of M channels are laid out as rectangles of rows."""
 
     record: Tensor  # (M,) int64, the record of a channel
-    slot: Tensor  # (M,) int64, its slot in that record
-    place: Tensor  # (B + M·P,) int64, the place of each row in the rectangle (B · L,)
-    mask: Tensor  # (B, 1, 1 or L, L) bool, True = may be seen
-    records: int  # B
-    length: int  # L = 1 + slots · P
+    slot: Tensor  # (M,) int64, its number within the record
+    place: Tensor  # (B + M·P,) int64, the row of each token: class tokens first, then the patches of the channels
+    rows: int
+    rectangles: tuple[Rectangle, ...]
 
 
 def channel_owners(lengths: Tensor, channels: int) -> tuple[Tensor, Tensor]:
@@ -45,33 +54,56 @@ def channel_owners(lengths: Tensor, channels: int) -> tuple[Tensor, Tensor]:
     return record, torch.arange(channels, device=lengths.device) - start[record]
 
 
-def lay_out(record: Tensor, slot: Tensor, records: int, patches: int, slots: int, *, is_joint: bool) -> ChannelLayout:
-    """Return the layout of channels that belong to `record` (M,) in `slot` (M,).
+def lay_out(
+    lengths: Tensor, channels: int, patches: int, slots: int, *, is_joint: bool, is_padded: bool
+) -> ChannelLayout:
+    """Return the layout of records with `lengths` (B,) channels, `channels` in all.
 
-    A token sees the class token and all real patches of its record; with `is_joint` False, patches see only those of
-    their own channel, and the class token sees all.
+    A token sees the class token and all patches of its record; with `is_joint` False, patches see only those of their
+    own channel, and the class token sees all.
+
+    Args:
+        lengths: how many channels each record has.
+        channels: M, their sum.
+        patches: P.
+        slots: most channels of a record.
+        is_joint: see above.
+        is_padded: one rectangle of `slots` channels for all, whose empty places no token sees; it spares a wait for
+            the device. Otherwise one rectangle for each number of channels that occurs, without empty places.
     """
-    device = record.device
-    length = 1 + slots * patches
-    first = record * length + 1 + slot * patches
-    place = torch.cat(
-        (
-            torch.arange(records, device=device) * length,
-            (first[:, None] + torch.arange(patches, device=device)).flatten(),
-        )
-    )
-    ones = torch.ones(len(place), dtype=torch.bool, device=device)
-    is_real = torch.zeros(records * length, dtype=torch.bool, device=device).index_copy(0, place, ones)
-    mask = is_real.view(records, 1, 1, length)
-    if not is_joint:
-        owner = (torch.arange(length, device=device) - 1).div(patches, rounding_mode="floor")  # class token: -1
-        same = owner[:, None] == owner
-        mask = (mask & (owner[:, None] < 0)) | same  # an empty place sees the empty places of its slot
-    return ChannelLayout(record, slot, place, mask, records, length)
+    device = lengths.device
+    record, slot = channel_owners(lengths, channels)
+    if is_padded:
+        length = 1 + slots * patches
+        first = torch.arange(len(lengths), device=device) * length
+        sizes = [(len(lengths), length)]
+    else:
+        counts = [(int(count), int(times)) for count, times in zip(*lengths.unique(return_counts=True), strict=True)]
+        sizes = [(times, 1 + count * patches) for count, times in counts]
+        by_count = lengths.argsort(stable=True)
+        tokens = 1 + lengths * patches
+        first = torch.empty_like(lengths)
+        first[by_count] = tokens[by_count].cumsum(0) - tokens[by_count]
+    inside = (first[record] + 1 + slot * patches)[:, None] + torch.arange(patches, device=device)
+    place = torch.cat((first, inside.flatten()))
+    rows = sum(records * length for records, length in sizes)
+    is_real = torch.zeros(rows, dtype=torch.bool, device=device).index_fill(0, place, value=True) if is_padded else None
+    rectangles = []
+    start = 0
+    for records, length in sizes:
+        mask = None if is_real is None else is_real.view(records, 1, 1, length)
+        if not is_joint:
+            owner = (torch.arange(length, device=device) - 1).div(patches, rounding_mode="floor")  # class token: -1
+            same, asks_all = owner[:, None] == owner, owner[:, None] < 0
+            # an empty place sees the empty places of its slot
+            mask = (asks_all | same)[None, None] if mask is None else (mask & asks_all) | same
+        rectangles.append(Rectangle(start, records, length, mask))
+        start += records * length
+    return ChannelLayout(record, slot, place, rows, tuple(rectangles))
 
 
 class ChannelBlock(nn.Module):
-    """Transformer block over ragged rows.
+    """Transformer block over the rows of a layout.
 
     "post-norm" is the published one: x ← norm1(x + attention(norm1(x))), x ← norm2(x + MLP(x)), with ReLU; "pre-norm"
     the usual one, with GELU.
@@ -88,7 +120,7 @@ class ChannelBlock(nn.Module):
         self.is_post = style == "post-norm"
 
     def forward(self, rows: Tensor, layout: ChannelLayout) -> Tensor:
-        """Return rows (B + M·P, D)."""
+        """Return rows (R, D)."""
         mixed = self._drop(self._mix(self.norm1(rows), layout))
         if self.is_post:
             rows = self.norm1(rows + mixed)
@@ -96,24 +128,29 @@ class ChannelBlock(nn.Module):
         rows = rows + mixed
         return rows + self._drop(self.fc2(self._drop(F.gelu(self.fc1(self.norm2(rows))))))
 
-    def weights(self, rows: Tensor, layout: ChannelLayout) -> Tensor:
-        """Return the softmax weights (B, heads, L, L) float32 of this block; empty places get none."""
-        q, k, _ = self._heads(self.norm1(rows), layout)
+    def weights(self, rows: Tensor, rectangle: Rectangle) -> Tensor:
+        """Return the softmax weights (records, heads, L, L) float32 in one rectangle; empty places get none."""
+        q, k, _ = self._heads(self.attn.qkv(self.norm1(rows)), rectangle)
         scores = (q.float() * q.shape[-1] ** -0.5) @ k.float().transpose(2, 3)
-        return scores.masked_fill(~layout.mask, -torch.inf).softmax(dim=-1)
+        if rectangle.mask is not None:
+            scores = scores.masked_fill(~rectangle.mask, -torch.inf)
+        return scores.softmax(dim=-1)
 
-    def _heads(self, rows: Tensor, layout: ChannelLayout) -> tuple[Tensor, Tensor, Tensor]:
-        qkv = self.attn.qkv(rows)
-        # real rows are copied in; a gather would make all empty places add their gradient to one row
-        spread = qkv.new_zeros(layout.records * layout.length, qkv.shape[1]).index_copy(0, layout.place, qkv)
-        q, k, v = spread.view(layout.records, layout.length, 3, self.attn.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+    def _heads(self, qkv: Tensor, rectangle: Rectangle) -> tuple[Tensor, Tensor, Tensor]:
+        part = qkv.narrow(0, rectangle.start, rectangle.records * rectangle.length)
+        split = part.view(rectangle.records, rectangle.length, 3, self.attn.heads, -1)
+        q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)
         return q, k, v
 
     def _mix(self, rows: Tensor, layout: ChannelLayout) -> Tensor:
-        q, k, v = self._heads(rows, layout)
+        qkv = self.attn.qkv(rows)
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=layout.mask, dropout_p=dropout)
-        return self.attn.proj(mixed.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, layout.place))
+        parts = []
+        for rectangle in layout.rectangles:
+            q, k, v = self._heads(qkv, rectangle)
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=rectangle.mask, dropout_p=dropout)
+            parts.append(mixed.transpose(1, 2).flatten(2).flatten(0, 1))
+        return self.attn.proj(parts[0] if len(parts) == 1 else torch.cat(parts))
 
     def _drop(self, rows: Tensor) -> Tensor:
         return F.dropout(rows, self.dropout, self.training)
@@ -198,11 +235,13 @@ class ChannelViT(nn.Module):
             lengths: (B,) int64, how many each record has; at most `slots`.
             order: (B, slots) int64, the slot that each record's 1st, 2nd, … channel takes; by default 0, 1, ….
         """
-        rows, layout = self._enter(channels, lengths, order)
+        # asking a graphics processor for the lengths would cost more than the empty places
+        rows, layout = self._enter(channels, lengths, order, is_padded=channels.device.type != "cpu")
         for block in self.blocks:
             rows = block(rows, layout)
-        rows = self.norm(rows)
-        pooled, patches = rows[: layout.records], rows[layout.records :]
+        tokens = self.norm(rows.index_select(0, layout.place))
+        records = len(channels) if self.mixing == "one channel" else len(lengths)
+        pooled, patches = tokens[:records], tokens[records:]
         record = layout.record
         if self.mixing == "one channel":
             record, _ = channel_owners(lengths, len(channels))
@@ -215,30 +254,35 @@ class ChannelViT(nn.Module):
     ) -> tuple[Tensor, ChannelLayout]:
         """Return the weights (B, heads, L, L) of block `layer` (negative: from the end), and where its tokens lie.
 
+        L = 1 + slots · P; of "one channel", B is M and L is 1 + P.
+
         Raises:
             IndexError: there is no such block.
         """
         if not -self.depth <= layer < self.depth:
             msg = f"layer {layer} of {self.depth}"
             raise IndexError(msg)
-        rows, layout = self._enter(channels, lengths, order)
+        rows, layout = self._enter(channels, lengths, order, is_padded=True)
         blocks = [block for block in self.blocks if isinstance(block, ChannelBlock)]
         for block in blocks[: layer % self.depth]:
             rows = block(rows, layout)
-        return blocks[layer].weights(rows, layout), layout
+        return blocks[layer].weights(rows, layout.rectangles[0]), layout
 
-    def _enter(self, channels: Tensor, lengths: Tensor, order: Tensor | None) -> tuple[Tensor, ChannelLayout]:
+    def _enter(
+        self, channels: Tensor, lengths: Tensor, order: Tensor | None, *, is_padded: bool
+    ) -> tuple[Tensor, ChannelLayout]:
         count = len(channels)
         tokens = self.patch_embed(channels.unsqueeze(1))  # (M, P, D)
         grid = patch_grid(channels.shape[1:], (self.patch_px, self.patch_px))
         tokens = tokens + resize_positions(self.pos_embed[1:], self.grid, grid)
+        slots = self.slots
         if self.channel_token is None:
-            alone = torch.arange(count, device=channels.device)
-            layout = lay_out(alone, torch.zeros_like(alone), count, tokens.shape[1], 1, is_joint=True)
-        else:
-            record, slot = channel_owners(lengths, count)
-            slot = slot if order is None else order[record, slot]
+            lengths, slots = torch.ones(count, dtype=torch.int64, device=channels.device), 1
+        is_joint = self.mixing != "within channels"
+        layout = lay_out(lengths, count, tokens.shape[1], slots, is_joint=is_joint, is_padded=is_padded)
+        if self.channel_token is not None:
+            slot = layout.slot if order is None else order[layout.record, layout.slot]
             tokens = tokens + self.channel_token[slot].unsqueeze(1)
-            layout = lay_out(record, slot, len(lengths), tokens.shape[1], self.slots, is_joint=self.mixing == "joint")
-        first = (self.cls_token + self.pos_embed[:1]).expand(layout.records, -1)
-        return torch.cat((first, tokens.flatten(0, 1))), layout
+        first = (self.cls_token + self.pos_embed[:1]).expand(len(lengths), -1)
+        source = torch.cat((first, tokens.flatten(0, 1)))
+        return source.new_zeros(layout.rows, self.dim).index_copy(0, layout.place, source), layout

@@ -58,8 +58,7 @@ def test_that_records_of_different_counts_do_not_disturb_each_other(mixing: str)
 def test_that_the_published_block_normalises_twice_and_uses_relu() -> None:
     torch.manual_seed(0)
     block = ChannelBlock(8, 2, 12, style="post-norm", dropout=0.0).eval()
-    record, slot = channel_owners(torch.tensor([2]), 2)
-    layout = lay_out(record, slot, 1, 3, 2, is_joint=True)
+    layout = lay_out(torch.tensor([2]), 2, 3, 2, is_joint=True, is_padded=False)
     rows = torch.randn(7, 8)
     theirs = nn.MultiheadAttention(8, 2, batch_first=True)
     theirs.load_state_dict(
@@ -75,6 +74,22 @@ def test_that_the_published_block_normalises_twice_and_uses_relu() -> None:
         x = block.norm1(rows + theirs(normal[None], normal[None], normal[None])[0][0])
         expected = block.norm2(x + block.fc2(F.relu(block.fc1(x))))
         assert_close(block(rows, layout), expected)
+
+
+@pytest.mark.parametrize("is_joint", [True, False])
+def test_that_a_padded_rectangle_gives_the_same_as_one_for_each_count(is_joint: bool) -> None:
+    torch.manual_seed(0)
+    block = ChannelBlock(8, 2, 12, style="pre-norm", dropout=0.0).eval()
+    lengths = torch.tensor([2, 1, 3, 2])
+    source = torch.randn(4 + 8 * 5, 8)
+    found = []
+    with torch.no_grad():
+        for is_padded in (True, False):
+            layout = lay_out(lengths, 8, 5, 4, is_joint=is_joint, is_padded=is_padded)
+            rows = torch.zeros(layout.rows, 8).index_copy(0, layout.place, source)
+            found.append(block(rows, layout)[layout.place])
+    assert layout.rows == len(source)
+    assert_close(found[0], found[1])
 
 
 def test_that_without_joint_attention_a_patch_does_not_see_the_other_channels() -> None:
