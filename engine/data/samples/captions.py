@@ -185,8 +185,8 @@ CAPTIONS = Sample(
             number_field(
                 "attributes", "", (2, len(ATTRIBUTES)), "int64"
             ),  # indices into shapes, colours, sizes, quarters
-            label_field("task", TASKS),
             *annotation_fields(tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)),
+            label_field("task", TASKS),
         )
     ),
     source="generated",

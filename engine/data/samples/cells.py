@@ -158,10 +158,10 @@ CELLS = Sample(
             FieldSpec(
                 name=companion("image", "names"), kind=FieldKind.NUMBER, shape=(None,), dtype="int64", classes=STAINS
             ),
+            *annotation_fields(CLASSES),
             label_field("assay", tuple(ASSAYS)),
             FieldSpec(name="plate", kind=FieldKind.GROUP, dtype="str"),
             number_field("shared", "spots"),
-            *annotation_fields(CLASSES),
         )
     ),
     source="generated",
