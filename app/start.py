@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QCoreApplication, QSettings, QTimer
+from PySide6.QtCore import QCoreApplication, QSettings, Qt, QTimer
 from PySide6.QtGui import QIcon, QSurfaceFormat
 from PySide6.QtWidgets import QApplication
 
@@ -63,6 +63,8 @@ def make_application(arguments: list[str]) -> QApplication:
     surface.setStencilBufferSize(8)
     surface.setSwapBehavior(QSurfaceFormat.SwapBehavior.DoubleBuffer)
     QSurfaceFormat.setDefaultFormat(surface)
+    # a canvas in a panel that floats keeps what it has on the graphics card
+    QCoreApplication.setAttribute(Qt.ApplicationAttribute.AA_ShareOpenGLContexts)
     QCoreApplication.setOrganizationName("Selfsight")
     QCoreApplication.setApplicationName("Selfsight")
     application = QApplication([sys.argv[0], *arguments])

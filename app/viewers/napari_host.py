@@ -1,91 +1,74 @@
 """napari inside our window: one canvas for all, loaded when it is first wanted, and moved to where it is needed.
 
-Only `ViewerModel` and `QtViewer` of napari are used, never its main window; controls, colours and words are ours.
-Reading napari takes seconds and happens in a thread; making its canvas takes half a second and must happen on the Qt
-thread. A second canvas is never made: every one has its own OpenGL context, and contexts are what runs out.
+Only `ViewerModel` and the vispy canvas of napari are used, never its widgets; controls, keys, colours and words are
+ours. Reading napari takes seconds and happens in a thread; its canvas is made on the Qt thread, in several turns. A
+second canvas is never made: every one has its own OpenGL context, and contexts are what runs out.
 
-The canvas must stay in one top-level window: Qt makes a new OpenGL context when it goes to another, and what vispy
-has put on the old one is lost.
+The canvas may go from one top-level window to another (a panel that floats): what vispy has put on the graphics card
+outlives that only because contexts share it, `AA_ShareOpenGLContexts`, which `app.start` sets.
 """
 
 from __future__ import annotations
 
-import gc
 import importlib
-import logging
 import os
-import threading
-from typing import Any, Final, Literal
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final
 
-from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
+import numpy as np
+from PySide6.QtCore import Signal
 from PySide6.QtOpenGLWidgets import QOpenGLWidget
 from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from app.theme import Theme
 from app.tokens import COLOURS
+from app.viewers.library_host import LibraryHost
 
-logger = logging.getLogger(__name__)
-State = Literal["idle", "loading", "ready", "failed"]
-MODULES: Final = (
-    "numpy",
-    "vispy.app",
-    "napari.layers",
-    "napari.components.viewer_model",
-    "napari.utils.colormaps",
-    "napari._qt.qt_viewer",
-)
 GROUND: Final = COLOURS["sunken"][1]  # dark in both themes: channels add up, and nothing adds up to a light ground
 GL_RENDERER: Final = 0x1F01
 SOFTWARE: Final = ("llvmpipe", "softpipe", "swrast", "swiftshader", "gdi generic")
-PROPAGATION: Final = Qt.ApplicationAttribute.AA_UseStyleSheetPropagationInWidgetStyles
+DEPTHS, MOST_DEPTH = 128.0, 0.2 / float(np.finfo(np.float32).eps)  # near and far planes, as napari sets them
 
 
-class NapariHost(QObject):
+class NapariHost(LibraryHost):
     """The one napari canvas of the window. `shared(theme)` finds it; `holder` has it at the moment."""
 
-    ready = Signal()
-    failed = Signal(str)
+    title: ClassVar[str] = "napari"
+    modules: ClassVar[tuple[str, ...]] = (
+        "vispy.app",
+        "napari.layers",
+        "napari.components.viewer_model",
+        "napari.utils.colormaps",
+        "napari.utils.key_bindings",
+        "napari._vispy.canvas",
+        "napari._vispy.utils.qt_font",
+        "napari._vispy.utils.visual",
+        # what its first layers would import
+        "scipy.constants",
+        "scipy.sparse",
+        "scipy.spatial.transform",
+        "vispy.visuals.polygon",
+    )
     moved = Signal(object)  # the widget that has the canvas from now on
-    _imported = Signal(str)
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
-        self.state: State = "idle"
-        self.problem = ""
         self.viewer: Any = None  # napari's ViewerModel
         self.holder: QWidget | None = None
         self.is_software = False  # whether the processor draws, for want of a graphics card
         self.largest_texture = (2048, 256)  # largest side of a flat and of a solid texture of this graphics card
-        self._qt_viewer: Any = None
-        self._thread: threading.Thread | None = None
-        self._imported.connect(self._make, Qt.ConnectionType.QueuedConnection)
-        application = QCoreApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self.close)
-
-    @staticmethod
-    def shared(theme: Theme) -> NapariHost:
-        """Return the host of the window with this theme; it is made on the first call."""
-        found = theme.findChild(NapariHost)
-        return found if isinstance(found, NapariHost) else NapariHost(theme)
-
-    def prepare(self) -> None:
-        """Begin to load napari, unless that has happened; `ready` or `failed` tells the end."""
-        if self.state in {"idle", "failed"}:
-            self.state, self.problem = "loading", ""
-            self._thread = threading.Thread(target=self._import, name="napari", daemon=True)
-            self._thread.start()
+        self._canvas: Any = None  # napari's VispyCanvas
 
     def attach(self, holder: QWidget) -> None:
         """Put the canvas into the layout of `holder`; whoever had it before loses it, and its layers are removed."""
-        if self._qt_viewer is None or self.holder is holder:
+        if self._canvas is None or self.holder is holder:
             return
         self.clear()
         self.holder = holder
         layout = holder.layout() or QVBoxLayout(holder)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._qt_viewer)
-        self._qt_viewer.show()
+        layout.addWidget(self._canvas.native)
+        self._canvas.native.show()
         self.moved.emit(holder)
 
     def clear(self) -> None:
@@ -120,90 +103,83 @@ class NapariHost(QObject):
     @property
     def canvas(self) -> QOpenGLWidget | None:
         """The widget that is drawn on."""
-        return None if self._qt_viewer is None else self._qt_viewer.canvas.native
+        return None if self._canvas is None else self._canvas.native
 
-    def close(self) -> None:
-        """Take everything down; the host can be prepared again."""
-        if self._thread is not None and self._thread.is_alive():
-            self._thread.join()
-        self._thread = None
-        if self._qt_viewer is not None:
-            self.clear()
-            self._qt_viewer.close()
-            self._qt_viewer.setParent(None)
-            self._qt_viewer.deleteLater()
-        self._qt_viewer = self.viewer = self.holder = None
-        self.state = "idle"
+    # ── making ───────────────────────────────────────────────────────────────────────────────────
 
     def _import(self) -> None:
         # napari keeps its settings to itself: those of an installation beside ours are neither read nor written
         os.environ.setdefault("NAPARI_CONFIG", "")
-        try:
-            for module in MODULES:
-                importlib.import_module(module)
-            warm_up()
-            gc.collect()
-            gc.freeze()
-        except Exception as error:  # whatever its many imports raise, the viewer tells it
-            logger.warning("napari cannot be imported", exc_info=True)
-            self._imported.emit(f"{type(error).__name__}: {error}")
-        else:
-            self._imported.emit("")
+        super()._import()
 
-    def _make(self, problem: str) -> None:
-        if self.state != "loading":
-            return
-        if not problem:
-            from napari.components.viewer_model import ViewerModel
+    def _warm_up(self) -> None:
+        """Make a layer of each kind without a canvas: its units and lazy imports take a second, here in a thread."""
+        from napari.layers import Image, Labels
 
-            self.viewer = ViewerModel()
-            # the canvas is made in the next turn, so that one turn is not as long as both
-            QTimer.singleShot(0, self, self._make_canvas)
-            return
-        self.state, self.problem = "failed", problem
-        self.failed.emit(problem)
+        Image(np.zeros((2, 2, 2), np.uint8))
+        Labels(np.zeros((2, 2, 2), np.int32))  # compiles what brings many labels into a texture
 
-    def _make_canvas(self) -> None:
-        if self.state != "loading":
-            return
-        from napari._qt.qt_viewer import QtViewer
+    def _make(self) -> Iterator[None]:
+        from napari._vispy.canvas import VispyCanvas
         from napari._vispy.utils.gl import get_gl_extensions, get_max_texture_sizes
+        from napari._vispy.utils.qt_font import QtFontManager
+        from napari.components.viewer_model import ViewerModel
+        from napari.utils.key_bindings import KeymapHandler
 
+        self.viewer = ViewerModel()
+        yield
         screen = QApplication.primaryScreen()
         # else vispy runs a program of the X server, and waits for it
         importlib.import_module("vispy").config["dpi"] = (
             round(screen.logicalDotsPerInch()) if screen is not None else 96
         )
-        propagates = QApplication.testAttribute(PROPAGATION)
-        try:
-            self._qt_viewer = QtViewer(self.viewer, show_welcome_screen=False)
-        except Exception as error:  # a graphics driver may refuse in many ways
-            logger.warning("napari's canvas cannot be made", exc_info=True)
-            self.viewer = None
-            self.state, self.problem = "failed", f"{type(error).__name__}: {error}"
-            self.failed.emit(self.problem)
-            return
-        finally:
-            QApplication.setAttribute(PROPAGATION, propagates)  # napari sets it for the whole application
         # asked here, with a context of vispy's own, and remembered: later, Qt's may be the current one
         get_gl_extensions()
+        yield
         self.largest_texture = tuple(int(side or 256) for side in get_max_texture_sizes())  # type: ignore[assignment]
+        yield
+        self._canvas = VispyCanvas(
+            self.viewer,
+            KeymapHandler(),  # without keys: ours are
+            QtFontManager(),
+            QApplication.font().family(),
+            size=self.viewer.canvas.size,
+            config={"samples": 0},
+        )
+        yield
         renderer = str(importlib.import_module("vispy.gloo.gl").glGetParameter(GL_RENDERER)).lower()
         self.is_software = any(name in renderer for name in SOFTWARE)
-        self._qt_viewer.dims.hide()
-        self._qt_viewer.setAcceptDrops(False)  # files dropped here are for the page, not for napari
-        self._qt_viewer.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, on=False)
-        self.clear()
-        gc.freeze()  # what is there by now stays; napari collects garbage whenever a layer goes, over seconds else
+        self._canvas.native.setAcceptDrops(False)  # files dropped here are for the page, not for napari
         self.viewer.canvas.background_color_override = GROUND
-        self.state = "ready"
-        QTimer.singleShot(0, self, self.ready.emit)
+        self.viewer.layers.events.inserted.connect(self._draw_layer)
+        for changed in (
+            self.viewer.layers.events.inserted,
+            self.viewer.layers.events.removed,
+            self.viewer.dims.events.ndisplay,
+        ):
+            changed.connect(self._fit_depth)
+        self.clear()
 
+    def _draw_layer(self, event: Any) -> None:
+        from napari._vispy.utils.visual import create_vispy_layer
 
-def warm_up() -> None:
-    """Make a layer of each kind without a canvas: its units and lazy imports take a second, here in a thread."""
-    import numpy as np
-    from napari.layers import Image, Labels
+        visual = create_vispy_layer(event.value, font_info=self._canvas.font_info())
+        self._canvas.add_layer_visual_mapping(event.value, visual)
 
-    Image(np.zeros((2, 2, 2), np.uint8))
-    Labels(np.zeros((2, 2, 2), np.uint8))
+    def _fit_depth(self, _event: Any = None) -> None:
+        """Set near and far planes so that the solid lies between them and depths are told apart."""
+        if self.viewer.dims.ndisplay == 2:
+            return
+        extent = self.viewer.layers.extent
+        sides = (extent.world[1] - extent.world[0] + extent.step)[list(self.viewer.dims.displayed)]
+        depth = min(DEPTHS * float(np.linalg.norm(sides)), MOST_DEPTH)
+        self._canvas.camera._3D_camera.depth_value = depth  # noqa: SLF001 - napari has no other way
+
+    def _take_down(self) -> None:
+        if self._canvas is not None:
+            self.clear()
+            native = self._canvas.native
+            native.hide()
+            native.setParent(None)
+            native.deleteLater()
+        self._canvas = self.viewer = self.holder = None

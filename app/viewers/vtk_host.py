@@ -10,12 +10,11 @@ Reading VTK takes about a second and happens in a thread, when a scene is first 
 from __future__ import annotations
 
 import importlib
-import logging
-import threading
-from typing import Any, Final, Literal
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final
 
 import numpy as np
-from PySide6.QtCore import QCoreApplication, QObject, QPointF, QSize, Qt, Signal
+from PySide6.QtCore import QObject, QPointF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QImage,
     QMouseEvent,
@@ -29,19 +28,9 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.theme import Theme
 from app.tokens import COLOURS
+from app.viewers.library_host import LibraryHost
 from engine.protocol.inspections import Array
 
-logger = logging.getLogger(__name__)
-State = Literal["idle", "loading", "ready", "failed"]
-MODULES: Final = (
-    "vtkmodules.vtkCommonCore",
-    "vtkmodules.vtkCommonDataModel",
-    "vtkmodules.vtkRenderingCore",
-    "vtkmodules.vtkRenderingOpenGL2",
-    "vtkmodules.vtkRenderingUI",
-    "vtkmodules.vtkInteractionStyle",
-    "vtkmodules.util.numpy_support",
-)
 GROUND: Final = COLOURS["sunken"][1]  # dark in both themes, like every canvas of points
 LARGEST_PX: Final = 4096
 _BUTTONS: Final = {
@@ -52,41 +41,28 @@ _BUTTONS: Final = {
 Vector = tuple[float, float, float]
 
 
-class VtkHost(QObject):
+class VtkHost(LibraryHost):
     """The one VTK scene of the window. `shared(theme)` finds it; whoever takes it with `take` fills it anew."""
 
-    ready = Signal()
-    failed = Signal(str)
+    title: ClassVar[str] = "VTK"
+    modules: ClassVar[tuple[str, ...]] = (
+        "vtkmodules.vtkCommonCore",
+        "vtkmodules.vtkCommonDataModel",
+        "vtkmodules.vtkRenderingCore",
+        "vtkmodules.vtkRenderingOpenGL2",
+        "vtkmodules.vtkRenderingUI",
+        "vtkmodules.vtkInteractionStyle",
+        "vtkmodules.util.numpy_support",
+    )
     drawn = Signal()  # the picture is out of date
     taken = Signal(object)  # who has the scene from now on
-    _imported = Signal(str)
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
-        self.state: State = "idle"
-        self.problem = ""
         self.owner: QObject | None = None
         self.renderer: Any = None
         self.interactor: Any = None
         self._window: Any = None
-        self._thread: threading.Thread | None = None
-        self._imported.connect(self._make, Qt.ConnectionType.QueuedConnection)
-        application = QCoreApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self.close)
-
-    @staticmethod
-    def shared(theme: Theme) -> VtkHost:
-        """Return the host of the window with this theme; it is made on the first call."""
-        found = theme.findChild(VtkHost)
-        return found if isinstance(found, VtkHost) else VtkHost(theme)
-
-    def prepare(self) -> None:
-        """Begin to load VTK, unless that has happened; `ready` or `failed` tells the end."""
-        if self.state in {"idle", "failed"}:
-            self.state, self.problem = "loading", ""
-            self._thread = threading.Thread(target=self._import, name="vtk", daemon=True)
-            self._thread.start()
 
     def take(self, owner: QObject) -> None:
         """Give the scene, empty, to another owner."""
@@ -99,19 +75,6 @@ class VtkHost(QObject):
         """Remove everything from the scene."""
         if self.renderer is not None:
             self.renderer.RemoveAllViewProps()
-
-    def close(self) -> None:
-        """Take everything down; the host can be prepared again."""
-        if self._thread is not None and self._thread.is_alive():
-            self._thread.join()
-        self._thread = None
-        self.clear()
-        if self._window is not None:
-            self.interactor.RemoveAllObservers()
-            self.interactor.SetRenderWindow(None)
-            self._window.Finalize()
-        self._window = self.interactor = self.renderer = self.owner = None
-        self.state = "idle"
 
     def render(self, size: QSize) -> QImage:
         """Return a picture of the scene of a size in device pixels; an empty one before it is ready."""
@@ -155,23 +118,7 @@ class VtkHost(QObject):
         place = np.stack([(plane[:, 0] + 1) * 0.5 * width, (1 - plane[:, 1]) * 0.5 * height], axis=1)
         return place, plane[:, 2]
 
-    def _import(self) -> None:
-        try:
-            for module in MODULES:
-                importlib.import_module(module)
-        except Exception as error:  # a broken installation fails in many ways; the viewer tells it
-            logger.warning("VTK cannot be imported", exc_info=True)
-            self._imported.emit(f"{type(error).__name__}: {error}")
-        else:
-            self._imported.emit("")
-
-    def _make(self, problem: str) -> None:
-        if self.state != "loading":
-            return
-        if problem:
-            self.state, self.problem = "failed", problem
-            self.failed.emit(problem)
-            return
+    def _make(self) -> Iterator[None]:
         from vtkmodules.vtkInteractionStyle import vtkInteractorStyleTrackballCamera
         from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
         from vtkmodules.vtkRenderingUI import vtkGenericRenderWindowInteractor
@@ -179,17 +126,27 @@ class VtkHost(QObject):
         self._window = vtkRenderWindow()
         self._window.SetOffScreenRendering(1)
         self._window.SetMultiSamples(0)
+        yield
         self.renderer = vtkRenderer()
         self.renderer.SetBackground(*(int(GROUND[at : at + 2], 16) / 255 for at in (1, 3, 5)))
         self._window.AddRenderer(self.renderer)
         self.interactor = vtkGenericRenderWindowInteractor()
         self.interactor.SetRenderWindow(self._window)
         self.interactor.SetInteractorStyle(vtkInteractorStyleTrackballCamera())
+        yield
         self.interactor.Initialize()
         self.interactor.EnableRenderOff()  # the style only asks; the widget draws when it paints
         self.interactor.AddObserver("RenderEvent", lambda *_: self.drawn.emit())
-        self.state = "ready"
-        self.ready.emit()
+        yield
+        self.render(QSize(16, 16))  # makes the context, which the first picture would wait for
+
+    def _take_down(self) -> None:
+        self.clear()
+        if self._window is not None:
+            self.interactor.RemoveAllObservers()
+            self.interactor.SetRenderWindow(None)
+            self._window.Finalize()
+        self._window = self.interactor = self.renderer = self.owner = None
 
 
 class VtkCanvas(QWidget):
