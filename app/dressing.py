@@ -8,19 +8,28 @@ widget once then, and only what can be seen is dressed at once, a piece in each 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from PySide6.QtCore import QChildEvent, QEvent, QObject, Qt, QTimer
-from PySide6.QtWidgets import QMainWindow, QWidget
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QStackedWidget, QTabWidget, QWidget
 from shiboken6 import isValid
 
+KNOWN: Final = "dressed"  # property of widgets that were taken in
+HOLDER: Final = "holder"  # property of widgets that only hold others
 PAUSE_MS = 20  # between pieces that nobody sees
 # A page itself keeps one sheet for good: a change would lay its docks out anew, and reach everything inside it.
 PAGE: Final = """
 QMainWindow::separator { background: transparent; width: 8px; height: 8px; }
 QMainWindow::separator:hover { background: rgba(30, 150, 158, 48); }
 """
+
+
+def is_holder(widget: QWidget) -> bool:
+    """Whether a widget needs no sheet of its own, because it draws itself or nothing: its children are dressed."""
+    if isinstance(widget, QMainWindow | QDockWidget | QStackedWidget | QTabWidget):
+        return True
+    return bool(widget.property(HOLDER)) or widget.findChild(QMainWindow) is not None
 
 
 class Wardrobe(QObject):
@@ -33,7 +42,7 @@ class Wardrobe(QObject):
         self._pieces: list[QWidget] = []
         self._stale: list[QWidget] = []
         self._frozen: list[QWidget] = []  # windows that keep showing the old look until all in sight is dressed
-        self._awaited: list[tuple[QWidget, Callable[[], None]]] = []  # pages about to be seen, and what waits for them
+        self._awaited: list[tuple[tuple[QWidget, ...], Callable[[], None]]] = []  # about to be seen; what waits
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._step)
@@ -41,16 +50,20 @@ class Wardrobe(QObject):
     def add(self, widget: QWidget, *, later: bool = False) -> None:
         """Dress a widget now (or later, but before it is seen) and after every change.
 
-        A page is not a piece, its bars and docks are: those it has and those it gets.
+        What only holds others is not a piece, the others are: those it has and those it gets. Those that are hidden
+        now are dressed later anyway.
         """
+        if widget.property(KNOWN):
+            return
+        widget.setProperty(KNOWN, True)  # noqa: FBT003
         self._pieces = [known for known in self._pieces if isValid(known)]
-        if isinstance(widget, QMainWindow) or widget.findChild(QMainWindow) is not None:
+        if is_holder(widget):
             if isinstance(widget, QMainWindow):
                 widget.setStyleSheet(PAGE)
             widget.installEventFilter(self)
             direct = Qt.FindChildOption.FindDirectChildrenOnly
             for child in widget.findChildren(QWidget, options=direct):
-                self.add(child, later=later)
+                self.add(child, later=later or child.isHidden())
             return
         self._sheet = self._sheet or self._make_sheet()
         self._pieces.append(widget)
@@ -73,26 +86,32 @@ class Wardrobe(QObject):
                 self._frozen.append(window)
         self._timer.start(0)
 
-    def prepare(self, page: QWidget, then: Callable[[], None]) -> None:
-        """Dress what waits of a page that is about to be seen, a piece in each turn, and call `then` after that.
+    def prepare(self, widgets: Sequence[QWidget], then: Callable[[], None]) -> None:
+        """Dress what waits of a page or of docks about to be seen, a piece in each turn; call `then` after that.
 
-        At once if nothing waits.
+        At once if nothing waits; never if one of them is deleted meanwhile.
         """
-        self._awaited.append((page, then))
+        self._awaited.append((tuple(widgets), then))
         self._arrive()
         if self._awaited:
             self._timer.start(0)
 
-    def _stale_of(self, page: QWidget) -> QWidget | None:
-        return next((piece for piece in self._stale if isValid(piece) and page.isAncestorOf(piece)), None)
+    def _stale_of(self, widgets: Sequence[QWidget]) -> QWidget | None:
+        for widget in widgets:
+            if not isValid(widget):
+                continue
+            for piece in self._stale:
+                if isValid(piece) and widget.isAncestorOf(piece) and piece.isVisibleTo(widget):
+                    return piece
+        return None
 
     def _arrive(self) -> None:
-        """Call what waits for pages that are dressed."""
+        """Call what waits for what is dressed by now."""
         for entry in list(self._awaited):
-            page, then = entry
-            if not isValid(page):
+            widgets, then = entry
+            if not all(isValid(widget) for widget in widgets):
                 self._awaited.remove(entry)
-            elif self._stale_of(page) is None:
+            elif self._stale_of(widgets) is None:
                 self._awaited.remove(entry)
                 then()
 
@@ -106,9 +125,9 @@ class Wardrobe(QObject):
         kind = event.type()
         if kind == QEvent.Type.Show and self._stale and isinstance(watched, QWidget) and watched in self._stale:
             self._dress(watched)
-        elif kind == QEvent.Type.ChildPolished and isinstance(event, QChildEvent) and watched not in self._pieces:
+        elif kind == QEvent.Type.ChildPolished and isinstance(event, QChildEvent):
             child = event.child()
-            if isinstance(child, QWidget) and child not in self._pieces:
+            if isinstance(child, QWidget) and isinstance(watched, QWidget) and is_holder(watched):
                 self.add(child)
         return super().eventFilter(watched, event)
 
@@ -120,7 +139,7 @@ class Wardrobe(QObject):
     def _step(self) -> None:
         self._stale = [piece for piece in self._stale if isValid(piece)]
         seen = next((piece for piece in self._stale if piece.isVisible()), None)
-        wanted = next((piece for page, _ in self._awaited if isValid(page) and (piece := self._stale_of(page))), None)
+        wanted = next((piece for widgets, _ in self._awaited if (piece := self._stale_of(widgets))), None)
         if seen is not None:
             self._dress(seen)
         elif wanted is not None:

@@ -44,10 +44,6 @@ QMainWindow::separator:hover { background: $accent_soft; }
 QFrame[kind="panel"], QFrame[kind="card"] { background: $surface; border: 1px solid $line; border-radius: 6px; }
 QFrame[kind="card"][state="hover"] { background: $hover; }
 QFrame[kind="card"][state="selected"] { border: 2px solid $accent; }
-QWidget[kind="panel title"] { background: $surface; border: 1px solid $line;
-    border-top-left-radius: 6px; border-top-right-radius: 6px; }
-QWidget[kind="panel body"] { background: $surface; border: 1px solid $line; border-top: none;
-    border-bottom-left-radius: 6px; border-bottom-right-radius: 6px; }
 QFrame[kind="soft"] { background: $accent_soft; border: none; border-radius: 4px; }
 QFrame[kind="well"] { background: $sunken; border: none; border-radius: 4px; }
 QFrame[kind="explanation"] { background: $accent_soft; border: none; border-left: 3px solid $accent; }
@@ -64,7 +60,6 @@ QWidget[kind="rail"] { background: $window; border-right: 1px solid $line; }
 QScrollArea, QScrollArea > QWidget > QWidget[kind="scrolled"] { background: transparent; border: none; }
 QDockWidget { color: $text; }
 QToolBar[kind="margin"] { background: $window; border: none; padding: 0; margin: 0; spacing: 0; }
-QStackedWidget { background: transparent; }
 QSplitter::handle { background: $window; }
 """
 
@@ -187,8 +182,8 @@ QTabBar::tab { background: transparent; color: $text2; border: none; border-bott
 QTabBar::tab:selected { color: $text; border-bottom-color: $accent; font-weight: 500; }
 QTabBar::tab:hover { color: $text; background: $hover; }
 QTabBar::tab:focus { border: 2px solid $accent; }
-QTabWidget::pane { border: none; border-top: 1px solid $line; }
-QTabWidget[kind="inset"]::tab-bar { left: 12px; }
+QTabBar[place="inset"]::tab:first { margin-left: 12px; }
+QTabBar[place="inset"]::tab:only-one { margin-left: 12px; }
 QAbstractItemView[kind="clear"] { background: transparent; }
 QMenu { background: $raised; border: 1px solid $line; padding: 4px; }
 QMenu::item { padding: 5px 24px 5px 12px; border-radius: 4px; }

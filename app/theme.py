@@ -5,7 +5,7 @@ The theme follows the system (`QStyleHints.colorScheme`) unless the user forces 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -172,9 +172,9 @@ class Theme(QObject):
         """
         self._wardrobe.add(piece, later=later)
 
-    def prepare(self, page: QWidget, then: Callable[[], None]) -> None:
-        """Call `then` once a page that is about to be seen has the look of today; the window turns meanwhile."""
-        self._wardrobe.prepare(page, then)
+    def prepare(self, page: QWidget | Sequence[QWidget], then: Callable[[], None]) -> None:
+        """Call `then` once a page, or docks, about to be seen have the look of today; the window turns meanwhile."""
+        self._wardrobe.prepare((page,) if isinstance(page, QWidget) else page, then)
 
     def is_dressing(self) -> bool:
         """Whether something still waits for its turn after a change."""

@@ -86,7 +86,6 @@ class CompareView(Page):
         )
         self.empty.action_wanted.connect(self._take_newest)
         self.table_stack = QStackedWidget()
-        self.table_stack.setStyleSheet("QStackedWidget { background: transparent; }")
         self.table_stack.addWidget(self.empty)
         self.table_stack.addWidget(make_table(self.results, theme, "Results"))
         self.top = Panel(theme, "Results")

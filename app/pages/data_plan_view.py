@@ -6,6 +6,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QPixmap
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
+from app.dressing import HOLDER
 from app.pages.data_model import failure_sentence
 from app.pages.data_plan import PlanModel
 from app.pages.data_plan_form import PlanForm
@@ -90,6 +91,7 @@ class PlanView(QWidget):
         buttons.addStretch(1)
         buttons.addWidget(self.check_button)
         buttons.addWidget(self.start_button)
+        self.setProperty(HOLDER, True)  # noqa: FBT003
         outer = QVBoxLayout(self)
         outer.setContentsMargins(12, 12, 4, 12)
         outer.setSpacing(10)

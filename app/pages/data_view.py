@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from app.actions import Action
 from app.context import AppContext
@@ -24,7 +24,7 @@ from app.widgets.buttons import Button
 from app.widgets.chips import Chip
 from app.widgets.empty import Banner, EmptyState
 from app.widgets.inspector import InspectorPlacement
-from app.widgets.panel import Page, Panel, label
+from app.widgets.panel import Page, Panel, Tabs, holder, label
 from engine.protocol.messages import Failure, RecordRow
 from engine.protocol.schema import DatasetInfo
 
@@ -50,8 +50,7 @@ class DataView(Page):
         self.centre = Panel(theme, "Dataset").without_frame_buttons()
         self.dataset_header = DatasetHeader(self.model, theme)
         self.browse = BrowseView(self.model, theme)
-        self.tabs = QTabWidget()
-        self.tabs.setProperty("kind", "inset")
+        self.tabs = Tabs()
         self.tabs.addTab(self.browse, "Browse")
         self.facts = FactTabs(self.model, theme, self.tabs)
         self.verify_button = Button(
@@ -97,7 +96,7 @@ class DataView(Page):
         self.list_panel.setMinimumWidth(220)
         for button in (self.verify_button, self.use_button):
             self.centre.add_control(button)
-        self.dataset_page = QWidget()
+        self.dataset_page = holder()
         column = QVBoxLayout(self.dataset_page)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)

@@ -87,7 +87,6 @@ class ExploreView(Page):
         )
         self.empty.action_wanted.connect(lambda: self.context.go("methods"))
         self.stack = QStackedWidget()
-        self.stack.setStyleSheet("QStackedWidget { background: transparent; }")
         self.stack.addWidget(self.empty)
         body = QWidget()
         column = QVBoxLayout(body)

@@ -12,11 +12,11 @@ from PySide6.QtWidgets import (
     QPlainTextEdit,
     QSpinBox,
     QStackedWidget,
-    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
+from app.dressing import HOLDER
 from app.forms import SettingsForm
 from app.pages.data_model import failure_sentence
 from app.pages.methods_about_view import ClaimView, PaperView
@@ -28,7 +28,7 @@ from app.widgets import numbers
 from app.widgets.buttons import Button
 from app.widgets.chips import Chip
 from app.widgets.empty import Banner, EmptyState, FailedState
-from app.widgets.panel import ElidedLabel, label
+from app.widgets.panel import ElidedLabel, Tabs, holder, label
 from app.widgets.segmented import Segmented
 from engine.protocol.forms import FormField
 
@@ -66,8 +66,7 @@ class SettingsView(QWidget):
         self.yaml.setAccessibleName("Settings as YAML")
         self.copy_yaml_button = Button(theme, "Copy", icon="copy", small=True)
         self.claim, self.paper = ClaimView(), PaperView(theme)
-        self.tabs = QTabWidget()
-        self.tabs.setProperty("kind", "inset")
+        self.tabs = Tabs()
         self.dry_run = DryRunView(model.dry_run, theme)
         self.command_button = Button(theme, "Copy as command", icon="command", tip="Ctrl+Shift+C")
         self.queue_button = Button(theme, "Add to queue", icon="queue")
@@ -95,7 +94,7 @@ class SettingsView(QWidget):
         presets.addWidget(self.reset_button)
         top.addLayout(presets)
         top.addWidget(self.banner)
-        settings = QWidget()
+        settings = holder()
         column = QVBoxLayout(settings)
         column.setContentsMargins(12, 8, 4, 0)
         column.setSpacing(6)
@@ -130,7 +129,7 @@ class SettingsView(QWidget):
         bottom.setSpacing(10)
         bottom.addWidget(self.dry_run)
         bottom.addLayout(buttons)
-        working = QWidget()
+        working = holder()
         whole = QVBoxLayout(working)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(4)
@@ -140,6 +139,7 @@ class SettingsView(QWidget):
         self.working = working
         for page in (self.nothing, working, self.broken):
             self.stack.addWidget(page)
+        self.setProperty(HOLDER, True)  # noqa: FBT003
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.stack)

@@ -29,7 +29,7 @@ from app.widgets import numbers
 from app.widgets.cell_grid import CellGrid
 from app.widgets.empty import EmptyState, FailedState, LoadingState
 from app.widgets.inspector import InspectorPlacement
-from app.widgets.panel import Page, Panel, label
+from app.widgets.panel import Page, Panel, holder, label
 from app.widgets.segmented import Segmented
 from engine.protocol.messages import RunSpec
 
@@ -105,7 +105,7 @@ class MethodsView(Page):
         row.addWidget(self.words, 1)
         row.addWidget(self.sort)
         row.addWidget(self.look)
-        middle = QWidget()
+        middle = holder()
         column = QVBoxLayout(middle)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)

@@ -31,8 +31,8 @@ LAYOUT_VERSION = 1
 class StripDock(QDockWidget):
     """A dock without header, for the quality cards; it moves and closes from the Views menu."""
 
-    def __init__(self, title: str, body: QWidget) -> None:
-        super().__init__(title)
+    def __init__(self, title: str, body: QWidget, parent: QWidget) -> None:
+        super().__init__(title, parent)
         self.setTitleBarWidget(QWidget())
         self.setFeatures(QDockWidget.DockWidgetFeature.DockWidgetClosable)
         self.setWidget(body)
@@ -62,7 +62,7 @@ class RunDocks:
 
     def _add_fixed(self) -> None:
         self._add("loss", "Loss terms", self.loss, self.loss.header_widgets(), exports=True)
-        self.panels["quality"] = StripDock("Quality", self.quality)
+        self.panels["quality"] = StripDock("Quality", self.quality, self._page)
         self._add("time", "Where a step goes", self.time, [self.advice])
         self._add("events", "Events", self.events, [self.events.filter, self.open_log])
         self._add("log", "Log", self.log, [])
@@ -73,7 +73,8 @@ class RunDocks:
     def _add(
         self, name: str, title: str, body: QWidget, controls: Iterable[QWidget], *, exports: bool = False
     ) -> Panel:
-        panel = Panel(self._theme, title)
+        panel = Panel(self._theme, title, parent=self._page)  # from the start: Qt dresses all that changes its parent
+        panel.hide()
         panel.setObjectName(f"run-{name}")
         panel.set_body(body)
         for control in controls:

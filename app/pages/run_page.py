@@ -43,6 +43,7 @@ class RunPage(Page):
         self.docks = RunDocks(self, context.theme)
         self.watch = LiveWatch(context.client, self)
         self.pictures = RunPictures(context, model, self.watch, self.docks, self)
+        self.is_laid_out = False  # the panels are dressed before they are laid out
         self._ask: QMessageBox | None = None
         self._to_refresh: list[Callable[[RunSummary, RunHistoryModel], None]] = []
         self._timer = QTimer(self)
@@ -98,7 +99,7 @@ class RunPage(Page):
             self.pictures.open(run)
         self._run_changed(run)
         self._jobs_changed()
-        self.refresh()
+        self.refresh_in_turns()
 
     @property
     def summary(self) -> RunSummary | None:
@@ -118,8 +119,16 @@ class RunPage(Page):
                     panel.export_wanted.connect(partial(self._export, view))
                 panel.visibilityChanged.connect(partial(self.watch_if_live, view, viewer))
             self.docks.explore.clicked.connect(lambda: self.context.go("explore", run=self.run))
-            self.docks.restore()
-            self.pictures.show_newest()
+            self.is_laid_out = False
+            for panel in self.docks.panels.values():
+                self.theme.dress(panel, later=True)
+            self.theme.prepare([self, *self.docks.panels.values()], self._lay_out)
+
+    def _lay_out(self) -> None:
+        self.docks.restore()
+        self.is_laid_out = True
+        self.pictures.show_newest()
+        self.refresh_in_turns()
 
     def watch_if_live(self, view: str, viewer: Viewer, visible: bool) -> None:  # noqa: FBT001
         """Watch a view while its panel can be seen."""

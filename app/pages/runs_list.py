@@ -52,7 +52,6 @@ class RunsList(Page):
         self.nothing_found.action_wanted.connect(self.filter.clear)
         self.loading = LoadingState(theme, rows=8)
         self._stack = QStackedWidget()
-        self._stack.setStyleSheet("QStackedWidget { background: transparent; }")
         for widget in (self.loading, self.empty, self.nothing_found, self.table):
             self._stack.addWidget(widget)
         panel = Panel(theme, "All runs").without_frame_buttons()

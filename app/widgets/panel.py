@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetrics, QResizeEvent
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPalette, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDockWidget,
@@ -16,11 +16,13 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QSizePolicy,
     QTabBar,
+    QTabWidget,
     QToolBar,
     QVBoxLayout,
     QWidget,
 )
 
+from app.dressing import HOLDER
 from app.theme import Theme
 from app.widgets.buttons import Button
 
@@ -100,6 +102,7 @@ class ElidedLabel(QLabel):
 
 HEADER_PX = 35
 MARGIN_PX = 12
+RADIUS_PX = 6
 
 
 class PanelTitle(QWidget):
@@ -107,8 +110,6 @@ class PanelTitle(QWidget):
 
     def __init__(self, title: str, qualifier: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setProperty("kind", "panel title")
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedHeight(HEADER_PX)
         self.title = label(title, "title")
         self.qualifier = ElidedLabel(qualifier)
@@ -132,6 +133,58 @@ class PanelTitle(QWidget):
             widget.setProperty("room", "small")
         self._row.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)
 
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002
+        """Draw the upper part of a panel's frame, and the line below the header."""
+        box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        with QPainter(self) as painter:
+            _draw_frame(painter, self.palette(), box, box.adjusted(0, 0, 0, 2 * RADIUS_PX))
+            painter.drawLine(box.bottomLeft(), box.bottomRight())
+
+
+class PanelBody(QWidget):
+    """What a panel's body lies on. It draws itself, so that what is inside can be dressed piece by piece."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty(HOLDER, True)  # noqa: FBT003
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002
+        """Draw the lower part of a panel's frame."""
+        box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        with QPainter(self) as painter:
+            _draw_frame(painter, self.palette(), box, box.adjusted(0, -2 * RADIUS_PX, 0, 0))
+
+
+def _draw_frame(painter: QPainter, palette: QPalette, seen: QRectF, frame: QRectF) -> None:
+    """Draw what of a rounded frame lies in `seen`."""
+    painter.setClipRect(seen.adjusted(-0.5, -0.5, 0.5, 0.5))
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(palette.color(QPalette.ColorRole.Mid), 1.0))
+    painter.setBrush(palette.color(QPalette.ColorRole.Base))
+    painter.drawRoundedRect(frame, RADIUS_PX, RADIUS_PX)
+
+
+class Tabs(QTabWidget):
+    """Tabs over pages with a line between; pages and the row of tabs can be dressed piece by piece."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setDocumentMode(True)
+        self.tabBar().setProperty("place", "inset")
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002
+        """Draw the line below the row of tabs."""
+        y = self.tabBar().geometry().bottom()
+        with QPainter(self) as painter:
+            painter.fillRect(0, y, self.width(), 1, self.palette().color(QPalette.ColorRole.Mid))
+
+
+def holder() -> QWidget:
+    """Return a widget that only holds others in a layout: it draws nothing, and they are dressed one by one."""
+    made = QWidget()
+    made.setProperty(HOLDER, True)  # noqa: FBT003
+    return made
+
 
 class Panel(QDockWidget):
     """A dock: header and body. `controls` go in reading order; *Export* is last."""
@@ -149,9 +202,7 @@ class Panel(QDockWidget):
         )
         self.header = PanelTitle(title, qualifier)
         self.setTitleBarWidget(self.header)
-        self._frame = QWidget()
-        self._frame.setProperty("kind", "panel body")
-        self._frame.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._frame = PanelBody()
         self._layout = QVBoxLayout(self._frame)
         self._layout.setContentsMargins(1, 0, 1, 1)
         self._layout.setSpacing(0)

@@ -55,7 +55,7 @@ class Opened:
         self.view.show()
         qtbot.waitExposed(self.view)
         self.view.show_item(run=RUN)
-        qtbot.waitUntil(lambda: len(self.context.actions) > 0)
+        qtbot.waitUntil(lambda: len(self.context.actions) > 0 and self.page.is_laid_out)
 
     @property
     def page(self) -> RunPage:
@@ -372,7 +372,7 @@ def test_that_enter_on_a_row_opens_the_run(qtbot: QtBot, opened: Opened) -> None
     table = opened.view.list.table
     table.selectRow(1)
     table.activated.emit(table.model().index(1, 0))
-    assert opened.view.stack.currentWidget() is opened.page
+    qtbot.waitUntil(lambda: opened.view.stack.currentWidget() is opened.page)
     assert opened.page.run == "2025-11-20-dino-textures-1"
 
 

@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from PySide6.QtCore import QObject, Qt, QTimer
-from PySide6.QtWidgets import QDockWidget, QMainWindow, QMessageBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QMainWindow, QMessageBox, QPushButton, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
+from app.dressing import PAGE
 from app.forms import SettingsForm
 from app.main_window import MainWindow
 from app.theme import Theme
@@ -146,16 +147,27 @@ def test_that_no_slice_of_a_change_of_the_theme_is_above_the_stall_budget(
     assert longest < BUDGET_S * slowness
 
 
+def sheets_in(page: QWidget, wanted: Callable[[QWidget], bool] = lambda _: True) -> list[str]:
+    """The sheet that each label and button of a page wears: its own, or the nearest of what it lies in."""
+    worn = []
+    for widget in page.findChildren(QWidget):
+        if isinstance(widget, QLabel | QPushButton) and wanted(widget):
+            at: QWidget | None = widget
+            while at is not None and at.styleSheet() in {"", PAGE}:
+                at = at.parentWidget()
+            worn.append(at.styleSheet() if at is not None else "")
+    return worn
+
+
 def test_that_after_a_change_of_the_theme_every_page_wears_the_new_sheet(
     window: MainWindow, theme: Theme, slices: Slices, qtbot: QtBot
 ) -> None:
     theme.set_mode("dark")
     qtbot.waitUntil(lambda: not theme.is_dressing(), timeout=20_000)
-    docks = [dock for page in window.places.pages.values() for dock in page.findChildren(QDockWidget)]
-    assert len(docks) > 15
-    sheets = {dock.styleSheet() for dock in docks} | {window.rail.styleSheet()}
-    assert len(sheets) == 1
-    assert theme.hex("accent") in sheets.pop()
+    worn = [sheet for page in window.places.pages.values() for sheet in sheets_in(page)]
+    assert len(worn) > 300
+    assert len({*worn, window.rail.styleSheet()}) == 1
+    assert theme.hex("accent") in worn[0]
 
 
 def test_that_a_page_that_is_opened_during_a_change_of_the_theme_is_dressed_before_it_is_seen(
@@ -163,8 +175,10 @@ def test_that_a_page_that_is_opened_during_a_change_of_the_theme_is_dressed_befo
 ) -> None:
     theme.set_mode("dark")
     window.go("methods")
-    docks = window.places.pages["methods"].findChildren(QDockWidget)
-    assert all(theme.hex("accent") in dock.styleSheet() for dock in docks)
+    page = window.places.pages["methods"]
+    seen = sheets_in(page, lambda widget: widget.isVisibleTo(page))
+    assert len(seen) > 30
+    assert all(theme.hex("accent") in sheet for sheet in seen)
 
 
 def test_that_a_panel_and_a_dialog_that_a_page_gets_later_are_dressed(
@@ -177,7 +191,8 @@ def test_that_a_panel_and_a_dialog_that_a_page_gets_later_are_dressed(
     assert isinstance(page, QMainWindow)
     page.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, panel)
     box.open()
-    qtbot.waitUntil(lambda: theme.hex("accent") in panel.styleSheet() and theme.hex("accent") in box.styleSheet())
+    accent = theme.hex("accent")
+    qtbot.waitUntil(lambda: accent in panel.header.styleSheet() and accent in box.styleSheet())
     box.close()
 
 
