@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
-from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QRectF, QSize, Qt
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetrics, QPainter, QPen, QPixmap, QTextLayout, QTextOption
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
@@ -19,16 +20,23 @@ GAP: Final = 9
 FIGURE: Final = 90
 GREYED: Final = 0.42
 FIGURES_KEPT: Final = 200
+FIGURES_S: Final = 0.015  # for making figures in one turn of the event loop; the others come in the next turns
 _SHORT: Final = {"masked modelling": "masked", "self-distillation": "distillation"}
 
 
 class CardDelegate(QStyledItemDelegate):
     """Title, venue, figure, idea, chips and runs; a method that does not fit is greyed, with the reason."""
 
+    figures_waiting = Signal()  # a card was painted without its figure: paint again
+
     def __init__(self, theme: Theme, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
         self._figures: dict[tuple[str, int, int, float], tuple[MethodInfo, QPixmap]] = {}
+        self._spent_s = 0.0
+        self._turn = QTimer(self)
+        self._turn.setSingleShot(True)
+        self._turn.timeout.connect(self._begin_turn)
         theme.changed.connect(self._figures.clear)
 
     def cell(self) -> QSize:
@@ -79,15 +87,25 @@ class CardDelegate(QStyledItemDelegate):
             self._write(painter, rect, "no figure", "tick", "text3", Qt.AlignmentFlag.AlignHCenter)
             return
         painter.setOpacity(GREYED if entry.greyed else 1.0)
-        painter.drawPixmap(rect.topLeft(), self._figure(info, rect.size(), painter.device().devicePixelRatioF()))
+        figure = self._figure(info, rect.size(), painter.device().devicePixelRatioF())
+        if figure is not None:
+            painter.drawPixmap(rect.topLeft(), figure)
         painter.setOpacity(1.0)
 
-    def _figure(self, info: MethodInfo, size: QSize, ratio: float) -> QPixmap:
-        """Return a method's figure; it is painted once for each size."""
+    def _begin_turn(self) -> None:
+        self._spent_s = 0.0
+        self.figures_waiting.emit()
+
+    def _figure(self, info: MethodInfo, size: QSize, ratio: float) -> QPixmap | None:
+        """Return a method's figure, painted once for each size; None if there was no time for it in this turn."""
         key = (info.id, size.width(), size.height(), ratio)
         kept = self._figures.get(key)
         if kept is not None and kept[0] is info:
             return kept[1]
+        if self._spent_s > FIGURES_S:
+            self._turn.start(0)
+            return None
+        began = time.perf_counter()
         made = QPixmap(size * ratio)
         made.setDevicePixelRatio(ratio)
         made.fill(Qt.GlobalColor.transparent)
@@ -99,6 +117,8 @@ class CardDelegate(QStyledItemDelegate):
         while len(self._figures) >= FIGURES_KEPT:
             self._figures.pop(next(iter(self._figures)))
         self._figures[key] = info, made
+        self._spent_s += time.perf_counter() - began
+        self._turn.start(0)
         return made
 
     def _paint_idea(self, painter: QPainter, rect: QRect, text: str, token: str) -> None:

@@ -95,6 +95,7 @@ class MethodsView(Page):
             view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
             view.setAccessibleName("Methods")
         self.cards.setItemDelegate(self.delegate)
+        self.delegate.figures_waiting.connect(self.cards.viewport().update)
         self.cards.setProperty("kind", "clear")
         self.table.setSelectionModel(self.cards.selectionModel())
         self._dress_table()

@@ -142,8 +142,19 @@ def _anchors(source: QRectF, target: QRectF) -> tuple[QPointF, QPointF]:
 
 
 def _crosses(line: QLineF, box: QRectF) -> bool:
-    steps = 24
-    return any(box.contains(line.pointAt(step / steps)) for step in range(1, steps))
+    """Whether a part of the line lies in the box (Liang and Barsky's clipping)."""
+    first, last = 0.0, 1.0
+    for start, way, low, high in (
+        (line.x1(), line.dx(), box.left(), box.right()),
+        (line.y1(), line.dy(), box.top(), box.bottom()),
+    ):
+        if way == 0:
+            if not low < start < high:
+                return False
+            continue
+        enter, leave = sorted(((low - start) / way, (high - start) / way))
+        first, last = max(first, enter), min(last, leave)
+    return first < last
 
 
 def _paint_head(painter: QPainter, direction: QLineF, colour: QColor) -> None:
