@@ -47,6 +47,34 @@ class Ragged:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Where the windows of a field lie in their records: K windows of B records along A axes."""
+
+    axes: str  # letters, in the order of the array: "THW"
+    size: tuple[int, ...]  # samples of a window along each
+    offset: Tensor  # (B, K, A) int64, the first stored sample
+    step: Tensor  # (B, A) float32, stored samples from one taken sample to the next
+    extent: Tensor  # (B, K, A) int64, samples that hold data; what follows is filled up
+    whole: Tensor  # (B, A) int64, samples of the record
+
+    def inside(self) -> Tensor:
+        """Return where windows hold data, (B, K, *size) bool."""
+        masks = [
+            torch.arange(side, device=self.extent.device) < self.extent[:, :, axis, None]
+            for axis, side in enumerate(self.size)
+        ]
+        found = masks[0]
+        for mask in masks[1:]:
+            found = found[..., None] & mask.view(*mask.shape[:2], *(1,) * (found.ndim - 2), -1)
+        return found
+
+    def to(self, device: torch.device | str) -> Places:
+        """Return the same on `device`."""
+        tensors = (self.offset, self.step, self.extent, self.whole)
+        return Places(self.axes, self.size, *(tensor.to(device, non_blocking=True) for tensor in tensors))
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Raw records as stored (integers stay integers), by the keys of the needs: "image", "clip_times_s".
 
@@ -57,6 +85,7 @@ class Batch:
     index: Tensor  # (B,) int64, record numbers in the dataset
     specs: Mapping[str, FieldSpec] = field(default_factory=dict)  # by the same keys
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # text fields, groups and names
+    places: Mapping[str, Places] = field(default_factory=dict)  # of fields of which windows were cut
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -92,4 +121,5 @@ class Batch:
             key: value.to(device) if isinstance(value, Ragged) else value.to(device, non_blocking=True)
             for key, value in self.fields.items()
         }
-        return Batch(moved, self.index.to(device, non_blocking=True), self.specs, self.texts)
+        places = {key: value.to(device) for key, value in self.places.items()}
+        return Batch(moved, self.index.to(device, non_blocking=True), self.specs, self.texts, places)

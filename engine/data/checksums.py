@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -49,3 +50,25 @@ def count_blocks(size: int) -> int:
 def block_is_good(stream: memoryview, block: int, expected: int) -> bool:
     """Return whether block number `block` of `stream` has the checksum `expected`."""
     return zlib.crc32(stream[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]) == expected
+
+
+def byte_ranges(shape: Sequence[int], box: Sequence[tuple[int, int]], item: int) -> tuple[Array, Array]:
+    """Return where the elements of a box of a C-ordered array lie: first and stop bytes of ranges, (n,) int64 each.
+
+    Ranges are joined across gaps smaller than a block, which a check would read anyway.
+
+    Args:
+        shape: of the array.
+        box: (first, stop) along each axis.
+        item: bytes of an element.
+    """
+    if any(stop <= first for first, stop in box):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    inner = item * np.cumprod([1, *shape[:0:-1]], dtype=np.int64)[::-1]  # bytes of one step along each axis
+    along = next((axis for axis in range(len(shape)) if inner[axis] <= BLOCK_BYTES), len(shape) - 1)
+    starts = np.zeros(1, np.int64)
+    for axis in range(along):
+        first, stop = box[axis]
+        starts = (starts[:, None] + np.arange(first, stop) * inner[axis]).ravel()
+    first, stop = box[along]
+    return starts + first * inner[along], starts + stop * inner[along]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.data.batch import Batch, Ragged
+from engine.data.batch import Batch, Places, Ragged
 from engine.data.fitting import Canvases, picture_at
 from engine.data.layout import is_encoded, is_fixed, is_text
 from engine.data.store import Dataset
+from engine.data.windows import Cuts, Cutter, Window, frame_rate, occurrences, place_cuts
 from engine.errors import DataError
 from engine.protocol.inspections import Array
 from engine.protocol.schema import FieldKind, FieldSpec, Need, assign
@@ -43,6 +44,7 @@ class _Wanted:
     source: FieldSpec
     spec: FieldSpec  # as delivered
     px: int  # size that pictures of varying size are brought to; 0 = none are
+    cutter: Cutter | None = None  # where only windows of it are wanted
 
     @property
     def is_dense(self) -> bool:
@@ -59,6 +61,7 @@ class Loader:
         batch_size: records a step.
         seed: of the shuffles.
         split: whose records; None = all.
+        windows: by key, what to cut out of every record instead of delivering it whole.
         image_px: side of pictures whose stored size varies (shorter side to this, centre cut out); 0 = their smallest
             shorter side, at most 224. Pictures stored at one size stay as they are.
         prefetch: batches made ahead by background threads in `stream`; 0 = none.
@@ -77,6 +80,7 @@ class Loader:
         batch_size: int,
         seed: int,
         split: str | None = "train",
+        windows: Mapping[str, Window] | None = None,
         image_px: int = 0,
         prefetch: int = 2,
         threads: int = 0,
@@ -92,7 +96,7 @@ class Loader:
                 f"{dataset.info.name} has no record in the split {split or 'of all records'}.",
                 "Give records to that split, or choose other data.",
             )
-        self._wanted = _resolve(dataset, needs, image_px)
+        self._wanted = _resolve(dataset, needs, windows or {}, image_px)
         self._specs = {wanted.key: wanted.spec for wanted in self._wanted}
         self._shuffles: dict[int, Array] = {}
         self._groups: dict[str, Array] = {}
@@ -130,8 +134,8 @@ class Loader:
         epoch, place = divmod(step, self.steps_per_epoch)
         shuffle = self._shuffle(epoch)
         if len(shuffle) < self._batch_size:
-            return self.at(np.resize(shuffle, self._batch_size))
-        return self.at(shuffle[place * self._batch_size : (place + 1) * self._batch_size])
+            return self.at(np.resize(shuffle, self._batch_size), draw=step)
+        return self.at(shuffle[place * self._batch_size : (place + 1) * self._batch_size], draw=step)
 
     def stream(self, first_step: int) -> Iterator[Batch]:
         """Yield the batches of `first_step`, `first_step` + 1, … without end, made ahead in the background."""
@@ -153,15 +157,28 @@ class Loader:
                 for future in ahead:
                     future.cancel()
 
-    def at(self, indices: Sequence[int] | Array) -> Batch:
+    def at(self, indices: Sequence[int] | Array, *, draw: int | None = None) -> Batch:
         """Return the records `indices` of the dataset, in that order.
 
         A damaged record is replaced by an intact one of the same batch, and a warning says so.
 
+        Args:
+            indices: record numbers.
+            draw: number of the training's batch, which the places of windows depend on; None = the fixed places of
+                windows, as records are embedded and looked at.
+
         Raises:
             DataError: there is no such record, or all of them are damaged.
         """
-        index = self._without_damaged(np.asarray(indices, np.int64))
+        index = np.asarray(indices, np.int64)
+        if index.size and (index.min() < 0 or index.max() >= len(self._dataset)):
+            raise DataError(
+                f"{self._dataset.info.name} has the records 0 to {len(self._dataset) - 1}; asked for {index.max()}."
+            )
+        cuts = self._place(index, draw)
+        rows = self._intact_rows(index, cuts)
+        if rows is not None:
+            index, cuts = index[rows], {key: each.take(rows) for key, each in cuts.items()}
         fields: dict[str, Tensor | Ragged] = {}
         texts: dict[str, tuple[str, ...]] = {}
         for wanted in self._wanted:
@@ -169,15 +186,21 @@ class Loader:
                 texts[wanted.key] = tuple(self._dataset.texts(wanted.source.name, index))
                 if wanted.source.kind is FieldKind.GROUP:
                     fields[wanted.key] = torch.from_numpy(self._groups_of(wanted.source.name)[index])
+            elif wanted.cutter is not None:
+                fields[wanted.key] = self._read_windows(wanted, wanted.cutter, index, cuts[wanted.cutter.owner])
             else:
                 fields[wanted.key] = self._read(wanted, index)
-        return Batch(fields, torch.from_numpy(index.copy()), self._specs, texts)
+        places = {key: as_places(each) for key, each in cuts.items()}
+        return Batch(fields, torch.from_numpy(index.copy()), self._specs, texts, places)
 
-    def in_order(self, indices: Sequence[int] | Array, batch_size: int) -> Iterator[Batch]:
-        """Yield the records `indices` in order, `batch_size` at a time; the last batch may be smaller."""
+    def in_order(self, indices: Sequence[int] | Array, batch_size: int, *, draw: int | None = None) -> Iterator[Batch]:
+        """Yield the records `indices` in order, `batch_size` at a time; the last batch may be smaller.
+
+        With `draw`, windows lie where they would in the training's batch of that number.
+        """
         index = np.asarray(indices, np.int64)
         for first in range(0, len(index), batch_size):
-            yield self.at(index[first : first + batch_size])
+            yield self.at(index[first : first + batch_size], draw=draw)
 
     def close(self) -> None:
         """End the decoding threads; the dataset stays open."""
@@ -194,20 +217,72 @@ class Loader:
             self._shuffles[epoch] = known
         return known
 
-    def _without_damaged(self, index: Array) -> Array:
+    def _place(self, index: Array, draw: int | None) -> dict[str, Cuts]:
+        """Return where the windows of records lie, by the key of their field."""
+        cuts: dict[str, Cuts] = {}
+        again = occurrences(index)
+        for wanted in self._wanted:
+            if wanted.cutter is None or wanted.cutter.owner != wanted.key:
+                continue
+            spec, window = wanted.source, wanted.cutter.window
+            whole = np.array([spec.shape] * len(index)) if is_fixed(spec) else self._dataset.sizes(spec.name)[index]
+            cuts[wanted.key] = place_cuts(
+                window, wanted.cutter.axes, whole.reshape(len(index), -1), seed=self._seed, draw=draw, index=index,
+                occurrence=again, rates_hz=self._rates(spec.name, index) if window.rate_hz else None,
+            )  # fmt: skip
+        return cuts
+
+    def _rates(self, field: str, index: Array) -> Array | None:
+        """Return frames a second of records, (n,); None where the data do not say."""
+        times, rates = f"{field}_times_s", f"{field}_rate_hz"
+        if self._dataset.schema.get(times) is not None:
+            return np.array([frame_rate(each) for each in self._dataset.read(times, index)])
+        if self._dataset.schema.get(rates) is not None:
+            return np.asarray(self._dataset.read(rates, index), np.float64)
+        return None
+
+    def _intact_rows(self, index: Array, cuts: Mapping[str, Cuts]) -> Array | None:
+        """Return which row to take for each of `index`, another for a damaged one; None where all are intact."""
         good = np.ones(len(index), bool)
         for wanted in self._wanted:
-            if not wanted.source.is_annotation:
+            if wanted.cutter is not None and not is_encoded(wanted.source):
+                good &= self._intact_windows(wanted, wanted.cutter, index, cuts[wanted.cutter.owner])
+            elif not wanted.source.is_annotation:
                 good &= self._dataset.intact(wanted.source.name, index)
         if good.all():
-            return index
+            return None
         if not good.any():
             raise DataError(
                 f"All {len(index)} records of a batch of {self._dataset.info.name} are damaged.",
                 "Import the data again.",
             )
         logger.warning("left out damaged records of %s: %s", self._dataset.path.name, index[~good].tolist())
-        return np.where(good, index, np.resize(index[good], len(index)))
+        rows = np.arange(len(index))
+        return np.where(good, rows, np.resize(rows[good], len(index)))
+
+    def _intact_windows(self, wanted: _Wanted, cutter: Cutter, index: Array, cuts: Cuts) -> Array:
+        name, good = wanted.source.name, np.ones(len(index), bool)
+        sizes = None if is_fixed(wanted.source) else self._dataset.sizes(name)[index]
+        for row, record in enumerate(index.tolist()):
+            shape = wanted.source.shape if sizes is None else sizes[row].tolist()
+            good[row] = self._dataset.intact_boxes(name, record, cutter.boxes(cuts, [side or 0 for side in shape], row))
+        return good
+
+    def _read_windows(self, wanted: _Wanted, cutter: Cutter, index: Array, cuts: Cuts) -> Tensor | Ragged:
+        """Return (B, …), with more than one window of each record (B, K, …); of stacks of any height (sum, K, …)."""
+        name = wanted.source.name
+        values: Iterable[Array]
+        if is_encoded(wanted.source):
+            values = self._dataset.read(name, index)
+        else:
+            values = (self._dataset.mapped(name, record) for record in index.tolist())
+        pieces = [cutter.cut(value, cuts, row) for row, value in enumerate(values)]  # (K, …) each
+        if wanted.is_dense:
+            out = self._empty((len(index), *pieces[0].shape), wanted.spec)
+            np.stack(pieces, out=out.numpy())
+            return out[:, 0] if pieces[0].shape[0] == 1 else out
+        rows = [piece[0] if len(piece) == 1 else np.moveaxis(piece, 0, 1) for piece in pieces]
+        return Ragged(torch.from_numpy(np.concatenate(rows)), torch.tensor([len(row) for row in rows]))
 
     def _read(self, wanted: _Wanted, index: Array) -> Tensor | Ragged:
         spec = wanted.source
@@ -276,25 +351,29 @@ class Loader:
         return self._decoders
 
 
-def _resolve(dataset: Dataset, needs: Sequence[Need], image_px: int) -> tuple[_Wanted, ...]:
+def _resolve(
+    dataset: Dataset, needs: Sequence[Need], windows: Mapping[str, Window], image_px: int
+) -> tuple[_Wanted, ...]:
     found = assign(needs, dataset.schema)
     for need in needs:
         if need.key not in found and not need.optional:
             raise DataError(
                 f"{dataset.info.name} has no field that fits: {need.wanted}.", "Choose other data, or another method."
             )
-    return tuple(_want(dataset, key, spec, image_px) for key, spec in found.items())
+    cutters = Cutter.plan(windows, found)
+    return tuple(_want(dataset, key, spec, cutters.get(key), image_px) for key, spec in found.items())
 
 
-def _want(dataset: Dataset, key: str, spec: FieldSpec, image_px: int) -> _Wanted:
-    if is_fixed(spec) or is_text(spec):
+def _want(dataset: Dataset, key: str, spec: FieldSpec, cutter: Cutter | None, image_px: int) -> _Wanted:
+    if is_text(spec) or (is_fixed(spec) and cutter is None):
         return _Wanted(key, spec, spec, 0)
+    if cutter is not None:
+        raw = "uint8" if is_encoded(spec) else spec.dtype
+        cut = msgspec.structs.replace(spec, shape=cutter.delivered(spec), dtype=raw, encoding="raw")
+        _require_batchable(dataset, cut)
+        return _Wanted(key, spec, cut, 0, cutter)
     if spec.kind not in _PICTURES:
-        if None in spec.shape[1:] or is_encoded(spec):
-            raise DataError(
-                f"{spec.name} of {dataset.info.name} has records of different size, which make no batch.",
-                "Choose other data, or a method that takes windows of them.",
-            )
+        _require_batchable(dataset, spec)
         return _Wanted(key, spec, spec, 0)
     if None not in spec.shape[1:] and not is_encoded(spec):  # only the number of channels varies
         return _Wanted(key, spec, spec, 0)
@@ -306,3 +385,23 @@ def _want(dataset: Dataset, key: str, spec: FieldSpec, image_px: int) -> _Wanted
         encoding="raw",
     )
     return _Wanted(key, spec, delivered, px)
+
+
+def _require_batchable(dataset: Dataset, spec: FieldSpec) -> None:
+    if None in spec.shape[1:] or is_encoded(spec):
+        raise DataError(
+            f"{spec.name} of {dataset.info.name} has records of different size, which make no batch.",
+            "Choose other data, or a method that takes windows of them.",
+        )
+
+
+def as_places(cuts: Cuts) -> Places:
+    """Return where windows lie, as tensors."""
+    return Places(
+        cuts.axes,
+        cuts.size,
+        torch.from_numpy(cuts.offset),
+        torch.from_numpy(cuts.step.astype(np.float32)),
+        torch.from_numpy(cuts.extent),
+        torch.from_numpy(cuts.whole),
+    )

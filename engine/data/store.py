@@ -7,6 +7,7 @@ survives a fork: it holds a path and plain metadata; maps are opened per process
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,7 +17,7 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from engine.data.checksums import BLOCK_BYTES, block_is_good, count_blocks
+from engine.data.checksums import BLOCK_BYTES, block_is_good, byte_ranges, count_blocks
 from engine.data.edits import Edits, read_edits
 from engine.data.layout import Layout, StreamPlace, is_encoded, is_fixed, is_text, map_stream, read_layout
 from engine.data.pictures import decode_picture
@@ -50,12 +51,22 @@ class _Stream:
             (self.good if good else self.bad)[block] = True
             self.unchecked -= 1
 
+    @property
+    def has_doubts(self) -> bool:
+        """Whether some block is bad, or was not checked yet."""
+        return self.unchecked > 0 or bool(self.bad.any())
+
     def intact(self, first: Array, stop: Array) -> Array:
         """Return for each byte range [first, stop) whether all its blocks are good; checks them if need be."""
-        if self.unchecked == 0 and not self.bad.any():
+        if not self.has_doubts:
             return np.ones(len(first), bool)
         low, high = first // BLOCK_BYTES, np.maximum(stop - 1, first) // BLOCK_BYTES + 1
         high = np.where(stop > first, np.minimum(high, len(self.good)), low)
+        if (many := int((high - low).sum())) * 8 < len(self.good):  # few blocks of a large file
+            blocks = np.repeat(high - np.cumsum(high - low), high - low) + np.arange(many)
+            self.check(np.unique(blocks))
+            owner = np.repeat(np.arange(len(low)), high - low)
+            return np.bincount(owner, self.bad[blocks], minlength=len(low)) == 0
         steps = np.zeros(len(self.good) + 2, np.int64)  # +1 where a range begins, −1 where it ends
         np.add.at(steps, low, 1)
         np.add.at(steps, high, -1)
@@ -130,6 +141,11 @@ class Dataset:
         )
 
     @property
+    def changes(self) -> int:
+        """How many changes the user made."""
+        return len(self._edits.edits)
+
+    @property
     def excluded(self) -> Array:
         """Which records the user excluded, (N,) bool."""
         mask = np.zeros(len(self), bool)
@@ -155,7 +171,12 @@ class Dataset:
         if is_fixed(spec):
             return np.take(self._stream(field).values, index, axis=0)
         if is_encoded(spec):
-            return [decode_picture(data, channels=spec.shape[0] or 0) for data in self.encoded(field, index)]
+            return [
+                decode_picture(data, channels=spec.shape[0] or 0)
+                if data
+                else np.zeros((spec.shape[0] or 0, 0, 0), np.uint8)
+                for data in self.encoded(field, index)
+            ]
         shapes = self._stream(f"{field}.shapes").values
         return [
             piece.reshape(tuple(shapes[record]))
@@ -192,12 +213,60 @@ class Dataset:
         self._require_intact(field, index)
         return [piece.tobytes().decode("utf-8", "replace") for piece in self._pieces(field, index)]
 
+    def mapped(self, field: str, record: int) -> Array:
+        """Return a record's value as a map of the file: nothing is read or checked until its elements are used.
+
+        `intact_boxes` tells whether what will be used is undamaged.
+
+        Raises:
+            DataError: there is no such field, or it holds text or encoded files.
+        """
+        spec = self._spec(field)
+        if is_text(spec) or is_encoded(spec):
+            raise DataError(f"{field} of {self._layout.info.name} holds {spec.dtype}, no array.")
+        if is_fixed(spec):
+            return np.asarray(self._stream(field).values[record])
+        ends = self._stream(f"{field}.offsets").values
+        shape = tuple(self._stream(f"{field}.shapes").values[record].tolist())
+        return np.asarray(self._stream(f"{field}.data").values[ends[record] : ends[record + 1]]).reshape(shape)
+
+    def intact_boxes(self, field: str, record: int, boxes: Sequence[Sequence[tuple[int, int]]]) -> bool:
+        """Return whether parts of a record are undamaged: (first, stop) along each axis. Checks only what they touch.
+
+        A damaged record is left out from then on.
+        """
+        spec = self._spec(field)
+        good = not self._damaged[record]
+        if good and is_fixed(spec):
+            stream, first = self._stream(field), record * math.prod(side or 0 for side in spec.shape)
+            shape = tuple(side or 0 for side in spec.shape)
+        elif good:
+            rows = np.array([record])
+            good = bool(self._check_rows(f"{field}.offsets", rows, 2) & self._check_rows(f"{field}.shapes", rows, 1))
+            stream = self._stream(f"{field}.data")
+            first = int(self._stream(f"{field}.offsets").values[record])
+            shape = tuple(self._stream(f"{field}.shapes").values[record].tolist())
+        if good and stream.has_doubts:
+            ranges = [byte_ranges(shape, box, stream.values.itemsize) for box in boxes]
+            begin, stop = (np.concatenate(part) + first * stream.values.itemsize for part in zip(*ranges, strict=True))
+            good = bool(stream.intact(begin, stop).all())
+        self._damaged[record] |= not good
+        return good
+
     def sizes(self, field: str) -> Array:
         """Return the shape of every record's value, (N, axes) int32, without reading it."""
         spec = self._spec(field)
         if is_fixed(spec):
             return np.tile(np.array(spec.shape, np.int32), (len(self), 1))
         return np.asarray(self._stream(f"{field}.shapes").values)
+
+    def present(self, field: str) -> Array:
+        """Return which records have a value of a field, (N,) bool: in joined datasets some lack it."""
+        spec = self._spec(field)
+        if is_fixed(spec):
+            return np.ones(len(self), bool)
+        ends = self._stream(f"{field}.offsets").values
+        return np.asarray(np.diff(ends) > 0) if len(ends) == len(self) + 1 else ~self._damaged
 
     def column(self, field: str) -> Array | list[str]:
         """Return an annotation of all records, with the user's changes: numbers (N, …) or strings.
