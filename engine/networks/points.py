@@ -167,6 +167,12 @@ class PointGroups:
     left_out: Tensor  # (B,) int64, groups that found no place in the context, the least dense
     longest: int  # groups of the record with most
 
+    def points(self) -> tuple[Tensor, Tensor]:
+        """Return the real points of the groups one after another, (R, C), and how many each has, (G,) int64."""
+        if self.values.device.type == "meta":  # shapes alone, as if every place had a point
+            return self.values.flatten(0, 1), self.index[:, 0]
+        return self.values[self.point_real], self.point_real.sum(dim=1)
+
 
 def group_points(
     rows: Ragged,
@@ -212,11 +218,25 @@ def group_points(
     return PointGroups(values, points[centre], is_real, index, lengths, found - lengths, longest)
 
 
-def pad_groups(rows: Tensor, lengths: Tensor, longest: int) -> Tensor:
-    """Return rows (G, …) of records one after another as (B, longest, …), filled up with 0; no value is read back."""
+def sum_groups(values: Tensor, lengths: Tensor) -> Tensor:
+    """Return the sums (B,) of integers (G,) over groups one after another, of `lengths` (B,)."""
+    return torch.zeros_like(lengths).index_add(0, owner_of(lengths, len(values)), values)
+
+
+def pad_groups(rows: Tensor, lengths: Tensor, longest: int, fill: Tensor | None = None) -> Tensor:
+    """Return rows (R, …) of groups one after another as (G, longest, …); no value is read back.
+
+    Args:
+        rows: those of the first group, then of the second, …
+        lengths: (G,) int64, rows of each group, at most `longest`.
+        longest: places of each.
+        fill: (longest, …), what stands in empty places; None = 0.
+    """
     owner = owner_of(lengths, len(rows))
     place = torch.arange(len(rows), device=rows.device) - (lengths.cumsum(0) - lengths)[owner]
-    return rows.new_zeros(len(lengths), longest, *rows.shape[1:]).index_put((owner, place), rows)
+    shape = (len(lengths), longest, *rows.shape[1:])
+    whole = rows.new_zeros(shape) if fill is None else fill.expand(shape)
+    return whole.index_put((owner, place), rows)
 
 
 def _fill(
