@@ -83,6 +83,37 @@ def _add_data_commands(add: Add) -> None:
     data.add_argument("--verify", action="store_true", help="compare the file with its checksums")
     data.add_argument("--left-out", type=Path, metavar="FILE.csv", help="list what was left out at import")
     data.add_argument("--examine", action="store_true", help="look for leaks between splits, twins and empty records")
+    data.add_argument(
+        "--export", type=Path, metavar="FOLDER", help="write the records as plain files into a new folder"
+    )
+    data.add_argument("--format", default="", help="of the export (default: the usual one of the kind; ? lists them)")
+    data.add_argument("--where", default="", metavar="FILTER", help='which records to export, as in "label = brick"')
+
+    combine = add("combine", "make a dataset of one or several others")
+    combine.add_argument("files", nargs="+", type=Path, metavar="FILE.h5")
+    combine.add_argument("--out", type=Path, metavar="FILE.h5", help="dataset to write; needed without --dry-run")
+    combine.add_argument("--dry-run", action="store_true", help="say what would come out, write nothing")
+    combine.add_argument(
+        "--as", choices=("concatenate", "join", "stream"), default="concatenate", dest="how",
+        help="records one after the other; records that may lack a field (2D with 3D); a stream of tasks",
+    )  # fmt: skip
+    combine.add_argument("--where", default="", metavar="FILTER", help='records to take, as in "label = brick"')
+    combine.add_argument("--records", default="", metavar="LIST", help="numbers of one dataset, as in 0-99,150")
+    combine.add_argument(
+        "--relabel", type=Path, metavar="TABLE.csv", help="columns name (or record) and label or split"
+    )
+    combine.add_argument(
+        "--rename", action="append", default=[], metavar="OLD=NEW", help="rename a label; one name twice merges"
+    )
+    combine.add_argument(
+        "--split-by", default="", metavar="WHAT", help="divide anew by records, label or a group field"
+    )
+    combine.add_argument("--val", type=float, default=0.1, metavar="SHARE", help="validation share (default 0.1)")
+    combine.add_argument("--test", type=float, default=0.1, metavar="SHARE", help="test share (default 0.1)")
+    combine.add_argument("--seed", type=int, default=0, help="of the new splits")
+    combine.add_argument("--tasks-by", default="", metavar="LABEL", help="stream: its classes are the tasks")
+    combine.add_argument("--parts", type=int, default=1, help="stream: each dataset in so many tasks")
+    combine.add_argument("--with-excluded", action="store_true", help="take records in that were excluded")
 
 
 def _add_run_commands(add: Add) -> None:

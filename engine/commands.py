@@ -17,8 +17,9 @@ from engine.errors import ConfigError, DataError, RunError
 from engine.workspace import Workspace
 
 if TYPE_CHECKING:
+    from engine.data.store import Dataset
     from engine.method import Method
-    from engine.protocol.schema import Skipped
+    from engine.protocol.schema import FieldSpec, Skipped
 
 STOPPED = 130
 
@@ -188,6 +189,9 @@ def data(options: argparse.Namespace) -> Outcome:
     from engine.data.store import Dataset
 
     dataset = Dataset.open(_existing(options.file, "dataset"))
+    if options.export is not None or options.format == "?":
+        with dataset:
+            return _export(options, dataset)
     try:
         info = dataset.info
         problems = list(info.problems) + (dataset.verify() if options.verify else [])
@@ -210,15 +214,103 @@ def data(options: argparse.Namespace) -> Outcome:
     if options.examine:
         document["findings"] = msgspec.to_builtins(findings)
     lines = [f"{info.name}: {info.records} records, {info.size_bytes / 1e6:.1f} MB"]
-    for spec in info.schema.fields:
-        shape = " × ".join("varies" if side is None else str(side) for side in spec.shape)
-        lines.append(f"  {spec.name:12} {spec.kind:8} {shape} {spec.dtype}".rstrip())
+    lines += [f"  {spec.name:12} {spec.kind:8} {_sides(spec)} {spec.dtype}".rstrip() for spec in info.schema.fields]
     lines.append("  " + ", ".join(f"{name} {count}" for name, count in info.splits.items()))
     lines += [f"problem: {problem}" for problem in problems]
     lines += [f"{finding.level}: {finding.what}" for finding in findings]
     if options.verify and not problems:
         lines.append("verified: every checksum is right")
     return Outcome("\n".join(lines), document, 1 if problems and options.verify else 0)
+
+
+def _export(options: argparse.Namespace, dataset: Dataset) -> Outcome:
+    from engine.data.exporting import export_dataset, plan_export
+
+    if options.format == "?":
+        plan = plan_export(dataset, where=options.where)
+        lines = [f"{one.id:10} {one.title}. {one.keeps}" for one in plan.formats]
+        return Outcome("\n".join(lines), {"formats": msgspec.to_builtins(plan.formats)})
+    start = time.monotonic()
+    result = export_dataset(dataset, options.export, options.format, where=options.where, progress=ConsoleProgress())
+    document = msgspec.to_builtins(result) | {"seconds": round(time.monotonic() - start, 3)}
+    lines = [f"{result.records} records as {result.files} files in {result.folder}"]
+    return Outcome("\n".join([*lines, *(f"left out: {one.path}: {one.reason}" for one in result.skipped)]), document)
+
+
+def combine(options: argparse.Namespace) -> Outcome:
+    """Make a dataset of others, or say what would come out."""
+    from engine.data.combining import combine as combine_datasets
+    from engine.data.combining import plan_combine
+    from engine.protocol.messages import CombineOptions
+
+    paths = [_existing(path, "dataset") for path in options.files]
+    if options.out is None and not options.dry_run:
+        raise ConfigError("Where should the dataset go?", "Give --out FILE.h5, or --dry-run to write nothing.")
+    wanted = CombineOptions(
+        sources=tuple(path.stem for path in paths),
+        how=options.how,
+        name=options.out.stem if options.out else "",
+        where=options.where,
+        ranges=parse_ranges(options.records),
+        table=str(_existing(options.relabel, "table")) if options.relabel else "",
+        rename=_renamed(options.rename),
+        split_by=options.split_by,
+        val_share=options.val,
+        test_share=options.test,
+        seed=options.seed,
+        tasks_by=options.tasks_by,
+        parts=options.parts,
+        with_excluded=options.with_excluded,
+    )
+    if options.dry_run:
+        plan = plan_combine(wanted, paths, options.out)
+        lines = [f"{count} records of {path.name}" for count, path in zip(plan.taken, paths, strict=True)]
+        lines += [f"  {spec.name:12} {spec.kind:8} {_sides(spec)} {spec.dtype}".rstrip() for spec in plan.fields]
+        lines += [f"note: {note}" for note in plan.notes] + [f"problem: {problem}" for problem in plan.problems]
+        lines.append(f"would write {plan.will_take_bytes / 1e6:.1f} MB; nothing is written yet")
+        return Outcome("\n".join(lines), msgspec.to_builtins(plan), 2 if plan.problems else 0)
+    out = _writable(options.out, "dataset", ".h5")
+    start = time.monotonic()
+    info = combine_datasets(wanted, paths, out, ConsoleProgress())
+    document = {
+        "dataset": str(out),
+        "records": info.records,
+        "fields": [spec.name for spec in info.schema.fields],
+        "splits": info.splits,
+        "skipped": [{"path": one.path, "reason": one.reason} for one in info.skipped],
+        "seconds": round(time.monotonic() - start, 3),
+    }
+    lines = [f"{info.records} records in {out}", *(f"left out: {one.path}: {one.reason}" for one in info.skipped)]
+    return Outcome("\n".join(lines), document)
+
+
+def parse_ranges(text: str) -> tuple[tuple[int, int], ...]:
+    """Return "0-9,15" as ((0, 10), (15, 16)).
+
+    Raises:
+        ConfigError: it is not a list of numbers and spans.
+    """
+    found = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ConfigError(f"--records {text}: {part!r} is no number or span of numbers.", "Write 0-99,150.")
+        found.append((int(first), int(last or first) + 1))
+    return tuple(found)
+
+
+def _renamed(pairs: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs:
+        old, separator, new = pair.partition("=")
+        if not separator or not old.strip():
+            raise ConfigError(f"--rename {pair}: a renamed label is written OLD=NEW.", "For example --rename cat=pet.")
+        found[old.strip()] = new.strip()
+    return found
+
+
+def _sides(spec: FieldSpec) -> str:
+    return " × ".join("varies" if side is None else str(side) for side in spec.shape)
 
 
 # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -374,7 +466,7 @@ def inspect(options: argparse.Namespace) -> Outcome:
         if options.view == "embedding":
             from engine.evaluation.quality import QualityMonitor
 
-            monitor = QualityMonitor(run.dataset, run.method.needs, image_px=run.image_px, seed=run.spec.seed)
+            monitor = QualityMonitor(run.dataset, run.method, run.config, seed=run.spec.seed)
             inspection = monitor.measure(run.model, run.step)[2]
             paths = write_inspection(inspection, options.out)
         else:
@@ -454,6 +546,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "sample": sample,
     "import": import_files,
     "data": data,
+    "combine": combine,
     "train": train,
     "resume": resume,
     "evaluate": evaluate,

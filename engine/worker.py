@@ -139,6 +139,25 @@ def _examine(job: JobFile, link: SocketLink) -> dict[str, Any]:
         return dict(msgspec.to_builtins(examine(dataset, link.progress_or_cancel)))
 
 
+def _combine(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.data.combining import combine
+
+    options = msgspec.convert(job.arguments["options"], m.CombineOptions)
+    paths = [Path(path) for path in job.arguments["paths"]]
+    info = combine(options, paths, Path(job.arguments["out"]), link.progress_or_cancel)
+    return {"dataset": info.name, "path": info.path, "records": info.records, "skipped": len(info.skipped)}
+
+
+def _export(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.data.exporting import export_dataset
+    from engine.data.store import Dataset
+
+    folder, form, where = (job.arguments[name] for name in ("folder", "format", "where"))
+    with Dataset.open(Path(job.arguments["dataset"])) as dataset:
+        result = export_dataset(dataset, Path(folder), form, where=where, progress=link.progress_or_cancel)
+    return dict(msgspec.to_builtins(result))
+
+
 def _evaluate(job: JobFile, link: SocketLink) -> dict[str, Any]:
     from engine.evaluation.protocols import evaluate_run
 
@@ -161,6 +180,8 @@ JOBS: dict[str, Callable[[JobFile, SocketLink], dict[str, Any]]] = {
     "evaluate": _evaluate,
     "project": _project,
     "examine": _examine,
+    "combine": _combine,
+    "export": _export,
 }
 
 

@@ -176,10 +176,9 @@ def _ragged_records(spec: FieldSpec, sources: Mapping[str, Path]) -> Iterator[Ar
     ends = np.fromfile(sources[f"{spec.name}.offsets"], "<i8")
     shapes = np.fromfile(sources[f"{spec.name}.shapes"], "<i4").reshape(-1, len(spec.shape))
     dtype = stream_types(spec)[f"{spec.name}.data"][1]
-    count = len(ends) - 1
-    chosen = np.arange(count)
-    if is_encoded(spec) and count > _DECODED_FOR_STATISTICS:
-        chosen = np.linspace(0, count - 1, _DECODED_FOR_STATISTICS).astype(np.int64)
+    chosen = np.flatnonzero(np.diff(ends) > 0)  # a record may lack the field
+    if is_encoded(spec) and len(chosen) > _DECODED_FOR_STATISTICS:
+        chosen = chosen[np.linspace(0, len(chosen) - 1, _DECODED_FOR_STATISTICS).astype(np.int64)]
     with sources[f"{spec.name}.data"].open("rb") as file:
         for record in chosen:
             file.seek(int(ends[record]) * dtype.itemsize)

@@ -1,7 +1,8 @@
 """The filter language of record lists: "label = brick and split = train", or words to find in the name.
 
-    filter     := clause ("and" clause)*
-    clause     := FIELD ("=" | "!=" | "<" | "<=" | ">" | ">=" | "~") VALUE | WORD
+    filter     := clauses ("or" clauses)*
+    clauses    := clause ("and" clause)*
+    clause     := FIELD ("=" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "~") VALUE | WORD
     VALUE      := WORD | "quoted words"
 
 A field is any annotation of the dataset, `index` or `excluded`. "~" means "contains". A word alone must occur in
@@ -22,9 +23,10 @@ from engine.errors import DataError
 from engine.protocol.inspections import Array
 from engine.protocol.schema import FieldKind
 
-_TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|!=|<=|>=|[=<>~]|[^\s"=<>~!]+|!)')
+_TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|==|!=|<=|>=|[=<>~]|[^\s"=<>~!]+|!)')
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
+    "==": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
     "<=": operator.le,
@@ -33,31 +35,46 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def filter_records(dataset: Dataset, text: str) -> Array:
-    """Return the numbers of the records that pass, ascending int64; all for an empty filter.
+def filter_records(dataset: Dataset, *texts: str) -> Array:
+    """Return the numbers of the records that pass every filter, ascending int64; all for an empty one.
 
     Raises:
         DataError: a field is unknown, or a comparison is incomplete or makes no sense.
     """
-    keep = np.ones(len(dataset), bool)
-    for field, sign, value in parse_filter(text):
-        keep &= _clause(dataset, field, sign, value)
-    return np.flatnonzero(keep).astype(np.int64)
+    passing = np.ones(len(dataset), bool)
+    for text in texts:
+        some = np.zeros(len(dataset), bool)
+        for clauses in parse_filter(text):
+            every = np.ones(len(dataset), bool)
+            for field, sign, value in clauses:
+                every &= _clause(dataset, field, sign, value)
+            some |= every
+        passing &= some
+    return np.flatnonzero(passing).astype(np.int64)
 
 
-def parse_filter(text: str) -> list[tuple[str, str, str]]:
-    """Return the clauses as (field, sign, value); a word alone becomes ("name", "~", word).
+def parse_filter(text: str) -> list[list[tuple[str, str, str]]]:
+    """Return the alternatives, each a list of (field, sign, value); a word alone becomes ("name", "~", word).
 
     Raises:
-        DataError: a comparison lacks its field or its value.
+        DataError: a comparison lacks its field or its value, or "or" has nothing on one side.
     """
     words = _TOKEN.findall(text)
     clauses: list[tuple[str, str, str]] = []
+    alternatives = [clauses]
     place = 0
     while place < len(words):
         word = words[place]
         following = words[place + 1] if place + 1 < len(words) else ""
         if word.lower() == "and":
+            place += 1
+        elif word.lower() == "or":
+            if not clauses or place + 1 == len(words):
+                raise DataError(
+                    'The filter has "or" with nothing on one side.', 'Write "label = brick or label = moss".'
+                )
+            clauses = []
+            alternatives.append(clauses)
             place += 1
         elif word in _COMPARE or word == "~":
             raise DataError(f"The filter has {word!r} without a field before it.", 'Write "label = brick".')
@@ -69,7 +86,7 @@ def parse_filter(text: str) -> list[tuple[str, str, str]]:
         else:
             clauses.append(("name", "~", _plain(word)))
             place += 1
-    return clauses
+    return alternatives
 
 
 def _plain(word: str) -> str:

@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from engine.data.combining import plan_combine
 from engine.data.edits import add_edit, edits_file
+from engine.data.exporting import plan_export
 from engine.data.filters import filter_records
 from engine.data.importers import plan_import
 from engine.data.importers.peeking import peek
@@ -42,7 +44,7 @@ class _Opened:
 
     dataset: Dataset
     version: int
-    filtered: OrderedDict[str, Array] = field(default_factory=OrderedDict)
+    filtered: OrderedDict[tuple[str, ...], Array] = field(default_factory=OrderedDict)
 
 
 class Library:
@@ -62,6 +64,8 @@ class Library:
             messages.OpenRecord: self._open_record,
             messages.EditRecords: self._edit,
             messages.DeleteDataset: self._delete,
+            messages.PlanCombine: self._plan_combine,
+            messages.PlanExport: self._plan_export,
         }
 
     def answer(self, request: messages.Request) -> Answer:
@@ -101,6 +105,18 @@ class Library:
         plan, previews = plan_import(request.paths, request.options, self._workspace)
         return messages.Planned(id=request.id, plan=plan), previews
 
+    def _plan_combine(self, request: messages.PlanCombine) -> Answer:
+        options = request.options
+        paths = [self._path(name) for name in options.sources]
+        name = options.name or "-".join(path.stem for path in paths)
+        plan = plan_combine(options, paths, self._workspace.dataset_file(name) if name else None)
+        return messages.CombinePlanned(id=request.id, plan=plan), []
+
+    def _plan_export(self, request: messages.PlanExport) -> Answer:
+        dataset = self._open(request.dataset).dataset
+        plan = plan_export(dataset, request.folder, request.format, where=request.where)
+        return messages.ExportPlanned(id=request.id, plan=plan), []
+
     def _describe(self, request: messages.DescribeDataset) -> Answer:
         dataset = self._open(request.dataset).dataset
         info = dataset.info
@@ -113,12 +129,12 @@ class Library:
     def _rows(self, request: messages.ListRecords) -> Answer:
         opened = self._open(request.dataset)
         dataset = opened.dataset
-        text = _whole_filter(request, dataset)
-        if text not in opened.filtered:
-            opened.filtered[text] = filter_records(dataset, text)
+        texts = _filters(request, dataset)
+        if texts not in opened.filtered:
+            opened.filtered[texts] = filter_records(dataset, *texts)
             while len(opened.filtered) > _FILTERS_KEPT:
                 opened.filtered.popitem(last=False)
-        passing = opened.filtered[text]
+        passing = opened.filtered[texts]
         first, count = max(0, request.first), min(max(0, request.count), _MOST_ROWS)
         rows = _make_rows(dataset, passing[first : first + count])
         reply = messages.Records(
@@ -213,14 +229,14 @@ def _info(path: Path) -> DatasetInfo:
         )
 
 
-def _whole_filter(request: messages.ListRecords, dataset: Dataset) -> str:
+def _filters(request: messages.ListRecords, dataset: Dataset) -> tuple[str, ...]:
     label, split = dataset.schema.first(FieldKind.LABEL), dataset.schema.first(FieldKind.SPLIT)
     parts = [request.filter.strip()]
     for spec, name, value in ((split, "split", request.split), (label, "label", request.label)):
         if value:
             escaped = value.replace("\\", "\\\\").replace('"', '\\"')
             parts.append(f'{spec.name if spec else name} = "{escaped}"')
-    return " and ".join(part for part in parts if part)
+    return tuple(part for part in parts if part)
 
 
 def _make_rows(dataset: Dataset, records: Array) -> list[messages.RecordRow]:

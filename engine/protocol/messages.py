@@ -23,7 +23,7 @@ PROTOCOL_VERSION = 2
 RunState = Literal[
     "queued", "starting", "training", "paused", "stopping", "stopped", "finished", "failed", "interrupted"
 ]
-JobKind = Literal["import", "sample", "dry-run", "evaluate", "project", "export", "examine"]
+JobKind = Literal["import", "sample", "dry-run", "evaluate", "project", "export", "examine", "combine"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -323,6 +323,62 @@ class Examination(Record, frozen=True, kw_only=True):
 
 
 class DryRunResult(Record, frozen=True, kw_only=True):
+class CombineOptions(Record, frozen=True, kw_only=True):
+    """A dataset to be made of one or several others: which, how, which of their records, with which labels."""
+
+    sources: tuple[str, ...]  # names in the workspace, or paths
+    how: Literal["concatenate", "join", "stream"] = "concatenate"
+    name: str = ""  # "" = from the sources
+    where: str = ""  # a filter that records have to pass, in the language of `ListRecords`
+    ranges: tuple[tuple[int, int], ...] = ()  # first … last + 1 of the records of a single source; () = all
+    table: str = ""  # CSV or JSONL with a column that names records (or their numbers) and one of labels or splits
+    rename: dict[str, str] = {}  # label → another name; two that become one are merged; "" = no label
+    split_by: str = ""  # "" = splits stay, "records", "label" = in each class alike, else the name of a group field
+    val_share: float = 0.1
+    test_share: float = 0.1
+    seed: int = 0  # of the new splits
+    tasks_by: str = ""  # stream: "" = a task for each dataset, else the label field whose classes are the tasks
+    parts: int = 1  # stream: each dataset in so many tasks, in the order of its records
+    with_excluded: bool = False  # take records in that the user excluded
+
+
+class CombinePlan(Record, frozen=True, kw_only=True):
+    """What comes out of a combination; `problems` are why it cannot be made."""
+
+    options: CombineOptions
+    records: int
+    taken: tuple[int, ...]  # records of each source
+    fields: tuple[FieldSpec, ...]
+    splits: dict[str, int] = {}
+    labels: dict[str, int] = {}  # of the first label field
+    tasks: dict[str, int] = {}  # in their order
+    notes: tuple[str, ...] = ()  # sentences: what is renamed, widened, missing
+    problems: tuple[str, ...] = ()
+    will_write: str = ""  # path
+    will_take_bytes: int = 0  # about
+    free_bytes: int = 0
+
+
+class ExportFormat(Record, frozen=True, kw_only=True):
+    """A plain format that a dataset can be written as."""
+
+    id: str
+    title: str
+    keeps: str = ""  # what of a record goes into it, and what does not
+
+
+class ExportPlan(Record, frozen=True, kw_only=True):
+    """What an export would write."""
+
+    formats: tuple[ExportFormat, ...]  # that the dataset has, the usual one first
+    format: str  # chosen
+    records: int
+    fields: tuple[str, ...]  # that go into files; the other annotations go into the table
+    folder: str
+    free_bytes: int = 0
+    problem: str = ""  # why it cannot be written there
+
+
     """Will it fit, how long will it take: measured by a few real steps."""
 
     parameters: int
@@ -462,6 +518,36 @@ class ExamineDataset(Request, frozen=True, kw_only=True):
 
 
 class DeleteDataset(Request, frozen=True, kw_only=True):
+class PlanCombine(Request, frozen=True, kw_only=True):
+    """Work out what a combination of datasets would be; writes nothing."""
+
+    options: CombineOptions
+
+
+class StartCombine(Request, frozen=True, kw_only=True):
+    """Make a dataset of others as a job; its result has `dataset`, `path`, `records` and `skipped`."""
+
+    options: CombineOptions
+
+
+class PlanExport(Request, frozen=True, kw_only=True):
+    """Say which plain formats a dataset can be written as, and what would be written."""
+
+    dataset: str
+    folder: str = ""
+    format: str = ""  # "" = the usual one of its kind
+    where: str = ""
+
+
+class StartExport(Request, frozen=True, kw_only=True):
+    """Write a dataset as plain files as a job; its result has `folder`, `records`, `files` and `skipped`."""
+
+    dataset: str
+    folder: str  # must not exist, or be empty
+    format: str = ""
+    where: str = ""
+
+
     """Move a dataset file into the workspace's bin."""
 
     dataset: str
@@ -642,6 +728,18 @@ class Planned(Reply, frozen=True, kw_only=True):
 
 
 class JobAccepted(Reply, frozen=True, kw_only=True):
+class CombinePlanned(Reply, frozen=True, kw_only=True):
+    """Answer to `PlanCombine`."""
+
+    plan: CombinePlan
+
+
+class ExportPlanned(Reply, frozen=True, kw_only=True):
+    """Answer to `PlanExport`."""
+
+    plan: ExportPlan
+
+
     """The job is queued."""
 
     job: str
@@ -902,13 +1000,14 @@ class WorkerCommand(Message, frozen=True, kw_only=True):
 
 REQUESTS = (
     Hello, Attach, Replay, Ping, ListMethods, ListSamples, Peek, PlanImport, StartImport, MakeSample, CancelJob,
-    DescribeDataset, ListRecords, FetchThumbnails, OpenRecord, EditRecords, ExamineDataset, DeleteDataset, DryRun,
-    CheckSettings, StartRun, ControlRun, ContinueRun, DeleteRun, FetchRun, FetchLog, ListInspections,
-    FetchInspection, Watch, Evaluate, Project, SetBudget, StopEngine,
+    DescribeDataset, ListRecords, FetchThumbnails, OpenRecord, EditRecords, ExamineDataset, PlanCombine, StartCombine,
+    PlanExport, StartExport, DeleteDataset, DryRun, CheckSettings, StartRun, ControlRun, ContinueRun, DeleteRun,
+    FetchRun, FetchLog, ListInspections, FetchInspection, Watch, Evaluate, Project, SetBudget, StopEngine,
 )  # fmt: skip
 REPLIES = (
-    Welcome, Failed, Done, Snapshot, Methods, SampleList, Peeked, Planned, JobAccepted, DatasetDescribed, Records,
-    Thumbnails, RecordOpened, SettingsChecked, RunAccepted, RunHistory, LogTail, StoredInspections, InspectionData,
+    Welcome, Failed, Done, Snapshot, Methods, SampleList, Peeked, Planned, CombinePlanned, ExportPlanned, JobAccepted,
+    DatasetDescribed, Records, Thumbnails, RecordOpened, SettingsChecked, RunAccepted, RunHistory, LogTail,
+    StoredInspections, InspectionData,
 )  # fmt: skip
 EVENTS = (
     RunChanged, RunRemoved, MetricsAppended, EventsAppended, InspectionStored, JobChanged, DatasetChanged,

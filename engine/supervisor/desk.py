@@ -32,7 +32,8 @@ MAX_LOG_BYTES = 4_000_000
 Frames = list[bytes | memoryview]
 CHANGING = (
     m.StartImport, m.MakeSample, m.CancelJob, m.EditRecords, m.DeleteDataset, m.DryRun, m.StartRun, m.ControlRun,
-    m.ContinueRun, m.DeleteRun, m.Evaluate, m.Project, m.ExamineDataset, m.SetBudget,
+    m.ContinueRun, m.DeleteRun, m.Evaluate, m.Project, m.ExamineDataset,
+    m.StartCombine, m.StartExport, m.SetBudget,
 )  # fmt: skip
 
 
@@ -69,6 +70,10 @@ class Desk:
             m.OpenRecord: lambda request: self._ask(rooms.reader, request),
             m.EditRecords: lambda request: self._ask(rooms.reader, request, self._edited(request)),
             m.ExamineDataset: self._examine,
+            m.PlanCombine: lambda request: self._ask(rooms.planner, request),
+            m.StartCombine: self._start_combine,
+            m.PlanExport: lambda request: self._ask(rooms.planner, request),
+            m.StartExport: self._start_export,
             m.DeleteDataset: self._delete_dataset,
             m.StartImport: self._start_import,
             m.MakeSample: self._make_sample,
@@ -229,10 +234,35 @@ class Desk:
         self._accept(request, "evaluate", f"Evaluate {request.run}: {request.protocol}", request.run, arguments)
 
     def _examine(self, request: m.ExamineDataset) -> None:
-        info = self._rooms.datasets.find(request.dataset)
-        if info is None:
-            raise DataError(f"There is no dataset {request.dataset}.")
+        info = self._dataset(request.dataset)
         self._accept(request, "examine", f"Examine {info.name}", info.name, {"dataset": info.path})
+
+    def _start_combine(self, request: m.StartCombine) -> None:
+        options = request.options
+        paths = [self._dataset(name).path for name in options.sources]
+        if not paths:
+            raise ConfigError("There is nothing to combine.", "Name at least one dataset.")
+        out = self._rooms.datasets.free_file(options.name, "-".join(Path(path).stem for path in paths))
+        arguments = {"options": msgspec.to_builtins(options), "paths": paths, "out": str(out)}
+        self._accept(request, "combine", f"Make {out.stem}", out.stem, arguments)
+
+    def _start_export(self, request: m.StartExport) -> None:
+        info = self._dataset(request.dataset)
+        if not request.folder:
+            raise ConfigError("Where should the files go?", "Choose a folder.")
+        arguments = {
+            "dataset": info.path,
+            "folder": request.folder,
+            "format": request.format,
+            "where": request.where,
+        }  # fmt: skip
+        self._accept(request, "export", f"Export {info.name}", info.name, arguments)
+
+    def _dataset(self, name: str) -> DatasetInfo:
+        info = self._rooms.datasets.find(name)
+        if info is None:
+            raise DataError(f"There is no dataset {name}.", "It may have been renamed or deleted.")
+        return info
 
     def _project(self, request: m.Project) -> None:
         self._rooms.runs.require(request.run)

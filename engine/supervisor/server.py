@@ -307,7 +307,7 @@ class Server:
             librarian.ended(child)
 
     def _job_done(self, record: JobRecord, row: m.JobSummary) -> None:
-        if record.kind in {"import", "sample"} and row.state == "done":
+        if record.kind in {"import", "sample", "combine"} and row.state == "done":
             self._datasets.describe(str(row.result.get("path", "")))
         elif record.kind in {"evaluate", "project"} and record.subject in self._runs.rows:
             view, step = row.result.get("view"), row.result.get("step")

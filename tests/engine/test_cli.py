@@ -11,6 +11,7 @@ import pytest
 from engine.cli import main
 from engine.commands import parse_assignments
 from engine.errors import ConfigError
+from tests.engine.data.making import make_dataset
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -108,3 +109,49 @@ def test_that_the_doctor_names_what_it_checked(capsys: pytest.CaptureFixture[str
     assert code in {0, 1}
     assert {"python", "memory", "device", "disk", "torch", "display"} <= set(findings)
     assert all(finding["fix"] for finding in findings.values() if finding["level"] == "error")
+
+
+def test_that_datasets_are_combined_and_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        make_dataset(tmp_path / f"{name}.h5", 30).close()
+    both = str(tmp_path / "both.h5")
+    sources = [str(tmp_path / "one.h5"), str(tmp_path / "two.h5")]
+    code, out, _ = run(capsys, "combine", *sources, "--dry-run", "--where", "label = ant", "--json")
+    assert (code, json.loads(out)["records"]) == (0, 20)
+    assert not Path(both).exists()
+    code, out, _ = run(capsys, "combine", *sources, "--out", both, "--where", "label = ant", "--json")
+    assert (code, json.loads(out)["records"]) == (0, 20)
+    code, out, _ = run(capsys, "data", both, "--export", str(tmp_path / "plain"), "--format", "png", "--json")
+    told = json.loads(out)
+    assert (code, told["records"], told["skipped"]) == (0, 20, [])
+    assert len(list((tmp_path / "plain").rglob("*.png"))) == 20
+
+
+def test_that_the_formats_of_a_dataset_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_dataset(tmp_path / "one.h5", 5).close()
+    code, out, _ = run(capsys, "data", str(tmp_path / "one.h5"), "--format", "?", "--json")
+    assert code == 0
+    assert [one["id"] for one in json.loads(out)["formats"]] == ["png", "tiff", "jpeg", "npz-all"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "Where should the dataset go?"),
+        (("--dry-run", "--records", "a-b"), "no number"),
+        (("--dry-run", "--rename", "cat"), "OLD=NEW"),
+        (("--out", "one.h5"), "exists already"),
+    ],
+)
+def test_that_a_combination_that_cannot_be_ends_with_2(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_dataset(tmp_path / "one.h5", 5).close()
+    code, _, err = run(capsys, "combine", "one.h5", *arguments)
+    assert code == 2
+    assert words in err

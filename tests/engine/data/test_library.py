@@ -57,6 +57,8 @@ def test_that_rows_carry_name_label_and_split(library: Library) -> None:
         ('name ~ "größe-0001"', [1]),
         ("label ~ o", list(range(2, 60, 3))),
         ("index >= 58", [58, 59]),
+        ('label == "ant" and index < 4', [0, 3]),
+        ("index < 2 or index > 57", [0, 1, 58, 59]),
         ("label = none", []),
         ("excluded = yes", []),
     ],
@@ -65,11 +67,15 @@ def test_that_a_filter_finds_its_records(library: Library, text: str, expected: 
     assert [row.index for row in rows(library, text).rows] == expected
 
 
+def test_that_the_split_of_a_request_narrows_every_alternative(library: Library) -> None:
+    assert [row.index for row in rows(library, "index < 12 or index > 50", split="val").rows] == [9, 59]
+
+
 def test_that_label_and_split_of_the_request_narrow_the_filter(library: Library) -> None:
     assert [row.index for row in rows(library, "index < 30", label="ant", split="val").rows] == [9]
 
 
-@pytest.mark.parametrize("text", ["colour = red", "label =", "= ant", "index < many"])
+@pytest.mark.parametrize("text", ["colour = red", "label =", "= ant", "index < many", "or index < 2"])
 def test_that_a_filter_that_makes_no_sense_is_refused_in_a_sentence(library: Library, text: str) -> None:
     request = messages.ListRecords(id="1", dataset="beasts", first=0, count=1, filter=text)
     reply, _ = library.answer(request)
@@ -79,9 +85,7 @@ def test_that_a_filter_that_makes_no_sense_is_refused_in_a_sentence(library: Lib
 
 def test_that_quoted_words_stay_together() -> None:
     assert parse_filter('label = "double bar" and two words') == [
-        ("label", "=", "double bar"),
-        ("name", "~", "two"),
-        ("name", "~", "words"),
+        [("label", "=", "double bar"), ("name", "~", "two"), ("name", "~", "words")]
     ]
 
 

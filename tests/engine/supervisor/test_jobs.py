@@ -184,3 +184,32 @@ def test_that_no_child_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         process.kill()
         _, alive = psutil.wait_procs(children, timeout=5)
         assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_that_datasets_are_combined_and_exported_as_jobs(window: PlainWindow, tmp_path: Path) -> None:
+    window.attach()
+    window.wait_for(ended(accepted(window.ask(m.MakeSample(id=new_id(), name="digits")))))
+    window.wait_for(lambda event: isinstance(event, m.DatasetChanged) and event.info.name == "digits")
+    options = m.CombineOptions(sources=("digits",), name="threes", where="label = 3")
+    planned = window.ask(m.PlanCombine(id=new_id(), options=options))
+    assert isinstance(planned, m.CombinePlanned), planned
+    job = accepted(window.ask(m.StartCombine(id=new_id(), options=options)))
+    last = window.wait_for(ended(job))
+    assert isinstance(last, m.JobChanged)
+    assert (last.job.state, last.job.result.get("records")) == ("done", planned.plan.records)
+    window.wait_for(lambda event: isinstance(event, m.DatasetChanged) and event.info.name == "threes")
+    folder = tmp_path / "plain"
+    shown = window.ask(m.PlanExport(id=new_id(), dataset="threes", folder=str(folder)))
+    assert isinstance(shown, m.ExportPlanned), shown
+    job = accepted(window.ask(m.StartExport(id=new_id(), dataset="threes", folder=str(folder))))
+    last = window.wait_for(ended(job))
+    assert isinstance(last, m.JobChanged)
+    assert last.job.state == "done", last.job.failure
+    assert len(list(folder.rglob("*.png"))) == planned.plan.records
+
+
+def test_that_a_combination_of_what_is_not_there_is_refused(window: PlainWindow) -> None:
+    window.attach()
+    reply = window.ask(m.StartCombine(id=new_id(), options=m.CombineOptions(sources=("nothing",))))
+    assert isinstance(reply, m.Failed)
+    assert "no dataset nothing" in reply.failure.message
