@@ -86,6 +86,7 @@ class WorkspaceModel(QObject):
     metrics_appended = Signal(str)
     events_appended = Signal(str)
     inspection_stored = Signal(str, str, int)
+    view_refused = Signal(str, str, str)  # run, view, sentence
     history_failed = Signal(str)
     connection_changed = Signal()
     engine_stopping = Signal(str)
@@ -179,6 +180,12 @@ class WorkspaceModel(QObject):
         if not self._asked:
             self.fetch_methods()
 
+    def _take_view(self, event: messages.InspectionStored | messages.ViewRefused) -> None:
+        if isinstance(event, messages.InspectionStored):
+            self.inspection_stored.emit(event.run, event.view, event.step)
+        else:
+            self.view_refused.emit(event.run, event.view, event.text)
+
     def _take_event(self, event: Message) -> None:
         match event:
             case messages.RunChanged(summary=summary):
@@ -195,8 +202,8 @@ class WorkspaceModel(QObject):
                 self._append_metrics(run, first, metrics)
             case messages.EventsAppended(run=run, first_line=first, rows=events):
                 self._append_events(run, first, events)
-            case messages.InspectionStored(run=run, view=view, step=step):
-                self.inspection_stored.emit(run, view, step)
+            case messages.InspectionStored() | messages.ViewRefused():
+                self._take_view(event)
             case messages.JobChanged(job=job):
                 self.jobs[job.job] = job
                 self.jobs_changed.emit()

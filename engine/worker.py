@@ -79,6 +79,10 @@ class SocketLink:
         message = m.WorkerView(run=run, view=inspection.view, step=inspection.step, cost_s=cost_s)
         self._channel.send_view(message, inspection)
 
+    def refuse(self, run: str, view: str, failure: m.Failure) -> None:
+        """Say that a view cannot be computed."""
+        self._channel.send(m.WorkerRefused(run=run, view=view, failure=failure))
+
     def progress(self, done: float, total: float, unit: str, current: str) -> None:
         """Tell how far it is.
 
@@ -172,6 +176,13 @@ def _project(job: JobFile, link: SocketLink) -> dict[str, Any]:
     return project_run(path, job.arguments["projection"], int(job.arguments["step"]), link.progress_or_cancel)
 
 
+def _look(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.inspections.looking import look_at
+
+    look_at(Path(job.arguments["path"]), link)
+    return {}
+
+
 JOBS: dict[str, Callable[[JobFile, SocketLink], dict[str, Any]]] = {
     "train": _train,
     "dry-run": _dry_run,
@@ -180,6 +191,7 @@ JOBS: dict[str, Callable[[JobFile, SocketLink], dict[str, Any]]] = {
     "evaluate": _evaluate,
     "project": _project,
     "examine": _examine,
+    "look": _look,
     "combine": _combine,
     "export": _export,
 }

@@ -215,11 +215,12 @@ class ExploreView(Page):
         summary = self.model.summary(run)
         if run == self.run and summary is not None:
             self.pictures.set_running(summary.state in ACTIVE)
-            self.watch.set_active(self.isVisible() and summary.state in ACTIVE)
+            self.watch.set_running(summary.state in ACTIVE)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Go on watching."""
         super().showEvent(event)
+        self.watch.set_in_sight(True)
         if not self._is_sized:
             QTimer.singleShot(0, self, self._settle)
         self._run_changed(self.run)
@@ -233,7 +234,7 @@ class ExploreView(Page):
     def hideEvent(self, event: QHideEvent) -> None:
         """Watch nothing while out of sight."""
         super().hideEvent(event)
-        self.watch.set_active(False)
+        self.watch.set_in_sight(False)
 
     def _export(self) -> None:
         view = list(self.infos)[max(self.tabs.currentIndex(), 0)] if self.infos else ""

@@ -1,4 +1,7 @@
-"""Which live views the window watches: those of one run, only while they can be seen. QtCore only."""
+"""Which live views the window watches: those of one run, only while they can be seen. QtCore only.
+
+Of a run that trains, all that is in sight; of one that rests, what was asked for.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,9 @@ class LiveWatch(QObject):
         super().__init__(parent)
         self._client = client
         self._run = ""
-        self._is_active = False
+        self._is_in_sight = self._is_running = False
         self._visible: set[str] = set()
+        self._asked: set[str] = set()  # of a run that rests only what is asked for is computed
         self._choices: dict[str, Choice] = {}
         self._watched: dict[str, Choice] = {}
         client.view_received.connect(self._take)
@@ -35,11 +39,18 @@ class LiveWatch(QObject):
         if run == self._run:
             return
         self._apply(frozenset())
-        self._run, self._visible, self._choices = run, set(), {}
+        self._run, self._visible, self._choices, self._asked = run, set(), {}, set()
 
-    def set_active(self, wanted: bool) -> None:  # noqa: FBT001
-        """Say whether the page is in sight and the run goes on."""
-        self._is_active = wanted
+    def set_in_sight(self, in_sight: bool) -> None:  # noqa: FBT001
+        """Say whether the page can be seen."""
+        self._is_in_sight = in_sight
+        self.update()
+
+    def set_running(self, running: bool) -> None:  # noqa: FBT001
+        """Say whether the run goes on; what was asked for before that ends with the change."""
+        if running != self._is_running:
+            self._asked.clear()
+        self._is_running = running
         self.update()
 
     def set_visible(self, view: str, visible: bool) -> None:  # noqa: FBT001
@@ -48,13 +59,19 @@ class LiveWatch(QObject):
         self.update()
 
     def set_choice(self, view: str, choice: Choice) -> None:
-        """Ask for something else of a view."""
+        """Say what of a view is wanted when it is watched."""
         self._choices[view] = choice
         self.update()
 
+    def ask(self, view: str, choice: Choice) -> None:
+        """Ask for something else of a view, also of a run that rests."""
+        self._asked.add(view)
+        self.set_choice(view, choice)
+
     def update(self) -> None:
         """Subscribe to what is missing, unsubscribe from what is too much."""
-        self._apply(frozenset(self._visible) if self._is_active and self._run else frozenset())
+        seen = frozenset(self._visible) if self._is_in_sight and self._run else frozenset()
+        self._apply(seen if self._is_running else seen & self._asked)
 
     def _apply(self, wanted: frozenset[str]) -> None:
         for view in [view for view in self._watched if view not in wanted]:
@@ -71,6 +88,11 @@ class LiveWatch(QObject):
     def _answered(self, view: str, reply: Message) -> None:
         if isinstance(reply, Failed):
             self.refused.emit(view, f"{reply.failure.message} {reply.failure.hint}".strip())
+
+    def refuse(self, run: str, view: str, sentence: str) -> None:
+        """Take the engine's word that a view cannot be computed."""
+        if run == self._run and view in self._watched:
+            self.refused.emit(view, sentence)
 
     def _take(self, live: LiveView, inspection: object) -> None:
         if live.run == self._run and live.view in self._watched:

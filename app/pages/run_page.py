@@ -83,6 +83,7 @@ class RunPage(Page):
         workspace.history_failed.connect(self._dirty)
         workspace.methods_changed.connect(self._set_views)
         workspace.jobs_changed.connect(self._jobs_changed)
+        workspace.view_refused.connect(self.watch.refuse)
 
     # ── which run ────────────────────────────────────────────────────────────────────────────────
 
@@ -142,7 +143,7 @@ class RunPage(Page):
             return
         self.bar.show_run(summary, self.model)
         self.pictures.set_running(summary.state in ACTIVE)
-        self.watch.set_active(self.isVisible() and summary.state in ACTIVE)
+        self.watch.set_running(summary.state in ACTIVE)
         self._dirty(run)
 
     def _dirty(self, run: str) -> None:
@@ -202,13 +203,14 @@ class RunPage(Page):
         super().showEvent(event)
         QTimer.singleShot(0, self, self.docks.settle)
         summary = self.summary
-        self.watch.set_active(summary is not None and summary.state in ACTIVE)
+        self.watch.set_running(summary is not None and summary.state in ACTIVE)
+        self.watch.set_in_sight(True)
         self.refresh_in_turns()
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Watch nothing while out of sight."""
         super().hideEvent(event)
-        self.watch.set_active(False)
+        self.watch.set_in_sight(False)
         if self.docks.infos:
             self.docks.remember()
 

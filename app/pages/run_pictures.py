@@ -17,14 +17,13 @@ from app.viewers.embedding import EmbeddingViewer
 from app.viewers.painting import rgb_image
 from app.viewers.scrubber import Scrubber
 from app.viewers.stored import StoredHistory
-from engine.protocol.inspections import Array, Choice, Inspection, Reconstruction
+from engine.protocol.inspections import Array, Choice, Inspection
 from engine.protocol.messages import JobSummary, ViewInfo
 
 THUMBNAIL_PX = 64
 MAP_KIND = "embedding"
 WAITS = "The first picture comes within the first steps."
 NOTHING = "Nothing of this view was stored. It is computed while a run trains and this panel is open."
-NOT_TRAINING = "only what was stored can be shown: the run is not training"
 
 
 class ViewPanels(Protocol):
@@ -180,26 +179,22 @@ class RunPictures(QObject):
 
     def _live_arrived(self, view: str, inspection: Inspection) -> None:
         viewer = self._docks.viewers.get(view)
-        if viewer is not None and self.is_live:
+        if viewer is not None and (self.is_live or not self._is_running):
             self._wanted.pop(view, None)
             viewer.show_inspection(inspection)
 
     def _refused(self, view: str, sentence: str) -> None:
         viewer = self._docks.viewers.get(view)
-        if viewer is not None and self._is_running:
+        if viewer is not None:
             viewer.show_waiting(sentence)
 
     # ── what the user wants instead ──────────────────────────────────────────────────────────────
 
     def _choose(self, view: str, choice: Choice) -> None:
-        self._watch.set_choice(view, choice)
-        viewer = self._docks.viewers[view]
-        if self._is_running:
-            if not self.is_live:
-                for scrubber in self._docks.scrubbers():
-                    scrubber.go_live()
-        elif not isinstance(viewer.inspection, Reconstruction):
-            viewer.show_waiting(NOT_TRAINING)
+        self._watch.ask(view, choice)
+        if self._is_running and not self.is_live:
+            for scrubber in self._docks.scrubbers():
+                scrubber.go_live()
 
     def _choose_projection(self, view: str, projection: str) -> None:
         viewer = cast("EmbeddingViewer", self._docks.viewers[view])

@@ -276,7 +276,7 @@ class ImportPlan(Record, frozen=True, kw_only=True):
     files: int
     bytes: int
     records: int
-    complete: bool  # False: still counting, numbers are "so far"
+    complete: bool  # False: judged by a part, numbers are estimates
     recognised: tuple[Recognised, ...]
     classes: dict[str, int] = {}
     skipped: tuple[Skipped, ...] = ()
@@ -291,6 +291,7 @@ class ImportPlan(Record, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()  # any of these can be asked for instead (`ImportOptions.kind`)
     form: tuple[FormField, ...] = ()  # settings of the importer
+    counting: bool = False  # numbers are "so far"; ask again for more
 
 
 class RecordRow(Record, frozen=True, kw_only=True):
@@ -322,7 +323,6 @@ class Examination(Record, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
 
-class DryRunResult(Record, frozen=True, kw_only=True):
 class CombineOptions(Record, frozen=True, kw_only=True):
     """A dataset to be made of one or several others: which, how, which of their records, with which labels."""
 
@@ -379,6 +379,7 @@ class ExportPlan(Record, frozen=True, kw_only=True):
     problem: str = ""  # why it cannot be written there
 
 
+class DryRunResult(Record, frozen=True, kw_only=True):
     """Will it fit, how long will it take: measured by a few real steps."""
 
     parameters: int
@@ -517,7 +518,6 @@ class ExamineDataset(Request, frozen=True, kw_only=True):
     dataset: str
 
 
-class DeleteDataset(Request, frozen=True, kw_only=True):
 class PlanCombine(Request, frozen=True, kw_only=True):
     """Work out what a combination of datasets would be; writes nothing."""
 
@@ -548,6 +548,7 @@ class StartExport(Request, frozen=True, kw_only=True):
     where: str = ""
 
 
+class DeleteDataset(Request, frozen=True, kw_only=True):
     """Move a dataset file into the workspace's bin."""
 
     dataset: str
@@ -727,7 +728,6 @@ class Planned(Reply, frozen=True, kw_only=True):
     plan: ImportPlan
 
 
-class JobAccepted(Reply, frozen=True, kw_only=True):
 class CombinePlanned(Reply, frozen=True, kw_only=True):
     """Answer to `PlanCombine`."""
 
@@ -740,6 +740,7 @@ class ExportPlanned(Reply, frozen=True, kw_only=True):
     plan: ExportPlan
 
 
+class JobAccepted(Reply, frozen=True, kw_only=True):
     """The job is queued."""
 
     job: str
@@ -880,6 +881,14 @@ class InspectionStored(Event, frozen=True, kw_only=True):
     step: int
 
 
+class ViewRefused(Event, frozen=True, kw_only=True):
+    """A watched view of a run that rests cannot be computed; `text` says why."""
+
+    run: str
+    view: str
+    text: str
+
+
 class JobChanged(Event, frozen=True, kw_only=True):
     """A job's row is new or different."""
 
@@ -965,6 +974,14 @@ class WorkerView(Message, frozen=True, kw_only=True):
     cost_s: float = 0.0
 
 
+class WorkerRefused(Message, frozen=True, kw_only=True):
+    """A view that somebody watches cannot be computed."""
+
+    run: str
+    view: str
+    failure: Failure
+
+
 class WorkerProgress(Message, frozen=True, kw_only=True):
     """How far a job is."""
 
@@ -1010,10 +1027,10 @@ REPLIES = (
     StoredInspections, InspectionData,
 )  # fmt: skip
 EVENTS = (
-    RunChanged, RunRemoved, MetricsAppended, EventsAppended, InspectionStored, JobChanged, DatasetChanged,
-    DatasetRemoved, DevicesChanged, EngineStopping,
+    RunChanged, RunRemoved, MetricsAppended, EventsAppended, InspectionStored, ViewRefused, JobChanged,
+    DatasetChanged, DatasetRemoved, DevicesChanged, EngineStopping,
 )  # fmt: skip
 WORKER_MESSAGES = (
-    WorkerReady, WorkerMetrics, WorkerEvents, WorkerStored, WorkerView, WorkerProgress, WorkerAlive,
-    WorkerFinished, WorkerCommand,
+    WorkerReady, WorkerMetrics, WorkerEvents, WorkerStored, WorkerView, WorkerRefused, WorkerProgress,
+    WorkerAlive, WorkerFinished, WorkerCommand,
 )  # fmt: skip

@@ -93,6 +93,11 @@ class Runs:
             raise RunError(f"There is no run {run!r} in this workspace.", "It may have been deleted.")
         return row
 
+    def can_be_looked_at(self, run: str) -> bool:
+        """Whether a run rests and has a checkpoint."""
+        row = self.rows.get(run)
+        return row is not None and run not in self.live and row.saved_step >= 0
+
     def user_of(self, dataset: str) -> str:
         """Return a run that trains on a dataset or waits to, or ""."""
         busy = [*self.live, *self.queue.waiting]

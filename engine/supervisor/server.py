@@ -28,6 +28,7 @@ from engine.supervisor.devices import Devices, disk_space
 from engine.supervisor.jobfile import JobRecord
 from engine.supervisor.jobs import Jobs
 from engine.supervisor.librarians import Librarian
+from engine.supervisor.lookers import Lookers
 from engine.supervisor.runs import Runs
 from engine.supervisor.sockets import MAX_REQUEST_BYTES, MAX_VIEW_BYTES, Door, Porter
 from engine.supervisor.subscriptions import Audience, Window
@@ -77,6 +78,7 @@ class Server:
         self._core = core
         self._runs = Runs(core)
         self._jobs = Jobs(core, self._job_done)
+        self._lookers = Lookers(core, self._runs.can_be_looked_at)
         self._reader = Librarian(core, "reader", limit_s=120.0)
         self._planner = Librarian(core, "planner", limit_s=600.0)
         self._datasets = Datasets(core, self._reader)
@@ -178,7 +180,10 @@ class Server:
         self._planner.tick()
         self._audience.pump()
         self._audience.forget_silent()
-        self._runs.sync_watches(self._audience.watched())
+        watched = self._audience.watched()
+        self._runs.sync_watches(watched)
+        if self._stopping_since < 0:
+            self._lookers.sync(watched)
         if self._stopping_since < 0:
             self._runs.start_next([device.id for device in self._figures.devices])
             self._jobs.start_next()
@@ -283,6 +288,8 @@ class Server:
             self._runs.hear(child.job, message, body)
         elif child.job in self._jobs.live:
             self._jobs.hear(child.job, message)
+        elif self._lookers.has(child.job):
+            self._lookers.hear(child.job, message, body)
 
     def _admit(self, identity: bytes, ready: m.WorkerReady) -> None:
         child = self._children.admit(identity, ready.job, ready.token)
@@ -292,6 +299,8 @@ class Server:
             self._runs.ready(child.job)
         elif child.job in self._jobs.live:
             self._jobs.ready(child.job)
+        elif self._lookers.has(child.job):
+            self._lookers.ready(child.job)
         elif (librarian := self._librarian(child.job)) is not None:
             librarian.ready()
 
@@ -303,6 +312,8 @@ class Server:
             self._runs.ended(child, engine_stops=self._stopping_since >= 0)
         elif child.job in self._jobs.live:
             self._jobs.ended(child)
+        elif self._lookers.has(child.job):
+            self._lookers.ended(child)
         elif (librarian := self._librarian(child.job)) is not None and self._stopping_since < 0:
             librarian.ended(child)
 

@@ -156,12 +156,23 @@ def test_that_a_click_on_a_patch_sends_watch_with_that_query(opened: Opened, qtb
     assert (watch.on, watch.run, watch.choice.query) == (True, RUN, 6 * 8 + 1)
 
 
-def test_that_a_patch_of_a_run_that_does_not_train_is_answered_honestly(qtbot: QtBot, theme: Theme) -> None:
+def test_that_a_patch_of_a_run_that_rests_is_asked_of_the_engine_and_only_that(qtbot: QtBot, theme: Theme) -> None:
+    opened = Opened(qtbot, theme, state="finished", step=5000)
+    assert opened.engine.requests(Watch) == []
+    opened.viewer("attention").choose_query(1, 1)
+    assert opened.page.watch.watched == {"attention"}
+    assert opened.watches("attention")[-1].choice.query == opened.viewer("attention").choice.query
+    assert "computing" in opened.viewer("attention").qualifier()
+
+
+def test_that_a_view_that_cannot_be_computed_says_why_and_keeps_the_old_picture(qtbot: QtBot, theme: Theme) -> None:
     opened = Opened(qtbot, theme, state="finished", step=5000)
     viewer = opened.viewer("attention")
-    with qtbot.waitSignal(viewer.qualifier_changed, check_params_cb=lambda text: "not training" in text):
-        viewer.choose_query(1, 1)
-    assert opened.engine.requests(Watch) == []
+    qtbot.waitUntil(lambda: viewer.inspection is not None)
+    viewer.choose_query(1, 1)
+    with qtbot.waitSignal(viewer.qualifier_changed, check_params_cb=lambda text: "dataset is gone" in text):
+        opened.engine.emit_event(messages.ViewRefused(run=RUN, view="attention", text="The dataset is gone."))
+    assert viewer.inspection is not None
 
 
 def test_that_the_scrubber_fetches_stored_steps_of_every_view(opened: Opened) -> None:

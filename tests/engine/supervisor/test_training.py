@@ -11,6 +11,7 @@ import pytest
 
 from engine.data.samples import make_sample
 from engine.protocol import messages as m
+from engine.protocol.inspections import Choice
 from tests.engine.supervisor.engine_process import EngineProcess, PlainWindow, engine_in, new_id, run_is, window_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -224,6 +225,21 @@ def test_that_ending_the_engine_saves_the_run_first(home: Path) -> None:
         assert summary(window, run, "stopped").saved_step > 0
         window.wait_for(lambda event: isinstance(event, m.EngineStopping))
         assert process.process.wait(timeout=30) == 0
+
+
+def test_that_a_run_that_rests_answers_what_is_asked_of_its_newest_checkpoint(
+    home: Path, watching: PlainWindow
+) -> None:
+    run = start(watching, spec(home, 4))
+    saved = summary(watching, run, "finished").saved_step
+    ask = Choice(query=5, layer=0)
+    watching.ask(m.Watch(id=new_id(), run=run, view="attention", choice=ask, credits=1))
+    watching.wait_for_views(1)
+    assert (watching.views[0].view, watching.views[0].step) == ("attention", saved)
+    watching.ask(m.Watch(id=new_id(), run=run, view="no such view", choice=ask, credits=1))
+    refused = watching.wait_for(lambda event: isinstance(event, m.ViewRefused))
+    assert isinstance(refused, m.ViewRefused)
+    assert "no such view" in refused.text
 
 
 def test_that_a_watched_view_comes_once_for_each_credit(home: Path, watching: PlainWindow) -> None:
