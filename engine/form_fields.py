@@ -112,3 +112,24 @@ Temperature = Annotated[
         "Losses", 0.01, 2.0,
     ),
 ]  # fmt: skip
+LocalLevel = Annotated[
+    Literal["off", "mild", "medium", "strong"],
+    setting(
+        "Local changes",
+        "Turns, scales, shifts and colours that vary smoothly over a view, as Gaussian random fields. Mild ones help "
+        "where parts of things bend and light is uneven; strong ones destroy what is seen.",
+        "Views", advanced=True,
+    ),
+]  # fmt: skip
+LocalLength = Annotated[
+    float,
+    setting(
+        "Local length",
+        "How far apart two places change alike; 1 is the view's side. Very large: the same change everywhere.",
+        "Views", 0.02, 1e6, "of the side", advanced=True,
+    ),
+]  # fmt: skip
+LocalChance = Annotated[
+    float,
+    setting("Local chance", "How often a view changes locally.", "Views", 0.0, 1.0, "of views", advanced=True),
+]

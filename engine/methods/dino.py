@@ -27,7 +27,21 @@ from torch import Tensor, nn
 from engine.data.batch import Batch
 from engine.errors import ConfigError
 from engine.evaluation.knn import knn_predict
-from engine.form_fields import CropArea, Depth, DropPath, FlipChance, Heads, ImagePx, PatchPx, Share, Width, setting
+from engine.form_fields import (
+    CropArea,
+    Depth,
+    DropPath,
+    FlipChance,
+    Heads,
+    ImagePx,
+    LocalChance,
+    LocalLength,
+    LocalLevel,
+    PatchPx,
+    Share,
+    Width,
+    setting,
+)
 from engine.method import Arm, Claim, ClaimData, Config, Features, Look, Method, Paper, Preset, Step, Views
 from engine.networks.heads import DinoHead
 from engine.networks.teacher import MomentumTeacher, cosine_ramp
@@ -37,6 +51,7 @@ from engine.protocol.inspections import Choice, Histogram
 from engine.protocol.messages import PipelineEdge, PipelineNode
 from engine.protocol.schema import FieldKind, Need, Schema
 from engine.views.crops import CropRecipe, multi_crop
+from engine.views.local import local_recipe
 from engine.views.pixels import evaluation_view
 from engine.views.rng import Rng
 
@@ -73,6 +88,9 @@ class DINOConfig(Config, frozen=True, kw_only=True):
     solarise_chance: Annotated[float, setting(
         "Solarise", "How often bright pixels of the second large crop are inverted.",
         "Views", 0.0, 1.0, "of views", advanced=True)] = 0.2
+    local_level: LocalLevel = "off"
+    local_length: LocalLength = 0.25
+    local_chance: LocalChance = 0.5
     patch_px: PatchPx = 8
     width: Width = 192
     depth: Depth = 12
@@ -123,6 +141,7 @@ def multi_crops(batch: Batch, config: DINOConfig, rng: Rng) -> dict[str, Tensor]
         grey_chance=config.grey_chance,
         blur_chance=first,
         interpolation="bicubic",
+        local=local_recipe(config.local_level, config.local_length, config.local_chance),
     )
     recipes = [(large, 1), (replace(large, blur_chance=second, solarise_chance=config.solarise_chance), 1)]
     if config.local_crops:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from engine.data.batch import Batch
 from engine.evaluation.linear import logistic_probe
-from engine.form_fields import CropArea, FlipChance, ImagePx, Temperature, setting
+from engine.form_fields import CropArea, FlipChance, ImagePx, LocalChance, LocalLength, LocalLevel, Temperature, setting
 from engine.method import Arm, Claim, ClaimData, Config, Features, Look, Method, Paper, Preset, Step, Views
 from engine.networks.encoders import build_encoder
 from engine.networks.heads import Projector
@@ -34,6 +34,7 @@ from engine.protocol.inspections import Choice, Histogram, Similarity
 from engine.protocol.messages import PipelineEdge, PipelineNode
 from engine.protocol.schema import FieldKind, Need, Schema
 from engine.views.crops import CropRecipe, crop_views
+from engine.views.local import local_recipe
 from engine.views.pixels import evaluation_view
 from engine.views.rng import Rng
 
@@ -60,6 +61,9 @@ class SimCLRConfig(Config, frozen=True, kw_only=True):
     blur_px: Annotated[tuple[Annotated[float, Meta(ge=0.01, le=20)], Annotated[float, Meta(ge=0.01, le=20)]], setting(
         "Blur radius", "Smallest and largest standard deviation of the blur.", "Views", unit="px", advanced=True,
         )] = (0.1, 2.0)
+    local_level: LocalLevel = "off"
+    local_length: LocalLength = 0.25
+    local_chance: LocalChance = 0.5
     encoder: Annotated[str, setting(
         "Encoder", "resnet-micro, resnet-small, resnet-medium, resnet-18-small-stem, vit-micro, vit-mini, vit-tiny, "
         "vit-small, vit-base, or the name of any image model of timm, such as resnet50.",
@@ -86,6 +90,7 @@ def two_crops(batch: Batch, config: SimCLRConfig, rng: Rng) -> dict[str, Tensor]
         blur_chance=config.blur_chance,
         blur_sigma=config.blur_px,
         interpolation="bicubic",
+        local=local_recipe(config.local_level, config.local_length, config.local_chance),
     )
     first, second = crop_views(batch["image"], rng, recipe, 2, spec=batch.specs["image"])
     return {"first": first, "second": second}

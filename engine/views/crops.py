@@ -12,6 +12,7 @@ from engine.protocol.schema import FieldSpec
 from engine.views.blur import gaussian_blur
 from engine.views.colour import Colour, apply_colour, colour_maps, draw_colour, mirror_above
 from engine.views.geometry import Grid, grid_bands, random_grid, sample_grid
+from engine.views.local import LocalFields, LocalRecipe
 from engine.views.pixels import channel_statistics, is_bounded, value_scale
 from engine.views.resample import Interpolation, apply_bands, blur_bands, record_chunks
 from engine.views.rng import Rng
@@ -34,6 +35,7 @@ class CropRecipe:
     blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels of the view
     solarise_chance: float = 0.0
     interpolation: Interpolation = "bilinear"
+    local: LocalRecipe | None = None  # turns, scales, shears, shifts and colours that vary over the view
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def crop_views_with_grid(images: Tensor, rng: Rng, recipe: CropRecipe, count: in
     """Return the views of `crop_views` and the grid they were taken with.
 
     The blur is applied with the crop, before the colours change, as a lens does before a sensor; the two orders differ
-    only where values are clipped.
+    only where values are clipped. Local changes of place follow, in the view's own pixels, then the colours, then local
+    changes of colour.
     """
     space = images.shape[2:]
     flips = (*(0.0,) * (len(space) - 2), recipe.flip_vertical, recipe.flip)
@@ -80,7 +83,8 @@ def crop_views_with_grid(images: Tensor, rng: Rng, recipe: CropRecipe, count: in
     sigma = _draw_sigma(rng.spawn("blur"), recipe, count)
     size = (recipe.size_px,) * len(space)
     scale, most = value_scale(images), recipe.blur_sigma[1]
-    finish = _Finish(rng.spawn("colour"), recipe, count, images.shape[1], spec)
+    local = None if recipe.local is None else LocalFields(rng.spawn("local"), recipe.local, count, size)
+    finish = _Finish(rng.spawn("colour"), recipe, count, images.shape[1], spec, local)
     result = torch.empty(count, *images.shape[:2], *size, device=images.device)
     if grid.is_separable:
         bands = grid_bands(grid, space, size, recipe.interpolation)
@@ -93,7 +97,7 @@ def crop_views_with_grid(images: Tensor, rng: Rng, recipe: CropRecipe, count: in
         return Crops(result, grid)
     values = sample_grid(images, grid, size, recipe.interpolation, scale=scale).transpose(0, 1).flatten(0, 1)
     values = values if sigma is None else gaussian_blur(values, sigma, most)
-    values = finish(values, slice(None))
+    values = finish(values, slice(0, len(values)))
     return Crops(result.copy_(values.view(-1, count, *values.shape[1:]).transpose(0, 1)), grid)
 
 
@@ -126,7 +130,10 @@ class _Finish:
     All draws are made at the start, for B·V views, so that parts of a batch can be finished one by one.
     """
 
-    def __init__(self, rng: Rng, recipe: CropRecipe, views: int, channels: int, spec: FieldSpec) -> None:
+    def __init__(
+        self, rng: Rng, recipe: CropRecipe, views: int, channels: int, spec: FieldSpec, local: LocalFields | None
+    ) -> None:
+        self._local = local
         mean, std = channel_statistics(spec, channels)
         self._centre = torch.tensor(mean, device=rng.device)
         self._gain = 1 / torch.tensor(std, device=rng.device)
@@ -142,6 +149,8 @@ class _Finish:
 
     def __call__(self, values: Tensor, part: slice) -> Tensor:
         """Return finished views of values (N, C, *size) in 0…1; `part` says which of the B·V they are."""
+        if self._local is not None:
+            values = self._local.move(values, part)
         matrix = None
         offset = -self._centre
         if self._colour is not None:
@@ -149,7 +158,12 @@ class _Finish:
             matrix, shift = colour_maps(self._colour.select(part), mean)
             offset = shift + offset
         finished = apply_colour(values, matrix, offset * self._gain, self._gain, self._bounds)
-        return finished if self._solarised is None else self._solarise(finished, self._solarised[part])
+        if self._solarised is not None:
+            finished = self._solarise(finished, self._solarised[part])
+        if self._local is not None:
+            is_bounded = self._bounds is not None
+            finished = self._local.paint(finished, part, self._centre, self._gain, is_bounded=is_bounded)
+        return finished
 
     def _solarise(self, values: Tensor, chosen: Tensor) -> Tensor:
         middle = ((0.5 - self._centre) * self._gain).view(1, -1, *(1,) * (values.ndim - 2))
