@@ -225,7 +225,8 @@ class Need(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if field.kind not in self.kinds:
             return f"{field.name} is {field.kind}"
         spatial = [side for side in field.shape[-2:] if side is not None]
-        count = field.shape[-3] if len(field.shape) >= 3 else None
+        axes = AXES.get(field.kind, "")
+        count = field.shape[axes.index("C")] if "C" in axes and len(field.shape) == len(axes) else None
         if self.channels and count is not None and count not in self.channels:
             return f"{field.name} has {count} channels"
         if field.kind in _STACKS and field.shape[:1] == (None,) and not self.ragged:
