@@ -97,6 +97,7 @@ class Loader:
                 "Give records to that split, or choose other data.",
             )
         self._wanted = _resolve(dataset, needs, windows or {}, image_px)
+        self._index = _with_all(dataset, needs, self._wanted, self._index)
         self._specs = {wanted.key: wanted.spec for wanted in self._wanted}
         self._shuffles: dict[int, Array] = {}
         self._groups: dict[str, Array] = {}
@@ -351,6 +352,20 @@ class Loader:
         return self._decoders
 
 
+def _with_all(dataset: Dataset, needs: Sequence[Need], wanted: Sequence[_Wanted], index: Array) -> Array:
+    """Return the records of `index` that have every field that must be there: in joined datasets some lack one."""
+    needed = {need.key for need in needs if not need.optional}
+    for one in wanted:
+        if one.key in needed and not one.source.is_annotation and not is_fixed(one.source):
+            index = index[dataset.present(one.source.name)[index]]
+    if len(index) == 0:
+        raise DataError(
+            f"No record of {dataset.info.name} has all of {', '.join(sorted(needed))}.",
+            "Choose other data, or another method.",
+        )
+    return index
+
+
 def _resolve(
     dataset: Dataset, needs: Sequence[Need], windows: Mapping[str, Window], image_px: int
 ) -> tuple[_Wanted, ...]:
@@ -377,7 +392,8 @@ def _want(dataset: Dataset, key: str, spec: FieldSpec, cutter: Cutter | None, im
         return _Wanted(key, spec, spec, 0)
     if None not in spec.shape[1:] and not is_encoded(spec):  # only the number of channels varies
         return _Wanted(key, spec, spec, 0)
-    px = image_px or min(_LARGEST_DEFAULT_PX, int(dataset.sizes(spec.name)[:, -2:].min()))
+    sides = dataset.sizes(spec.name)[dataset.present(spec.name), -2:]
+    px = image_px or min(_LARGEST_DEFAULT_PX, int(sides.min(initial=_LARGEST_DEFAULT_PX)))
     delivered = msgspec.structs.replace(
         spec,
         shape=(spec.shape[0], px, px),

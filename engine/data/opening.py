@@ -31,7 +31,7 @@ def open_record(dataset: Dataset, request: OpenRecord) -> tuple[RecordOpened, li
     """Return a record and the arrays of its fields.
 
     A field larger than `request.most_bytes` is thinned out: every second, third, … value along its axes in space;
-    of points and bag members every so-manieth row. Damaged fields are left out.
+    of points and bag members every so-manieth row. Damaged fields, and those that the record lacks, are left out.
 
     Raises:
         DataError: there is no such record, or `most_bytes` is too small to send anything.
@@ -46,7 +46,7 @@ def open_record(dataset: Dataset, request: OpenRecord) -> tuple[RecordOpened, li
         if is_text(spec):
             values.append(RecordValue(spec=spec, text=dataset.texts(spec.name, np.array([request.record]))[0]))
             continue
-        if not dataset.intact(spec.name, [request.record]).all():
+        if not dataset.intact(spec.name, [request.record]).all() or not dataset.present(spec.name)[request.record]:
             continue
         whole = _read(dataset, spec, request.record)
         step = _step(spec, whole, request.most_bytes)

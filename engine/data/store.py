@@ -86,6 +86,7 @@ class Dataset:
         self._pid = os.getpid()
         self._streams: dict[str, _Stream] = {}
         self._columns: dict[str, Array | list[str]] = {}
+        self._present: dict[str, Array] = {}
         self._damaged = np.zeros(layout.info.records, bool)
         if layout.problems:
             self._damaged |= ~self._within_file()
@@ -262,11 +263,12 @@ class Dataset:
 
     def present(self, field: str) -> Array:
         """Return which records have a value of a field, (N,) bool: in joined datasets some lack it."""
-        spec = self._spec(field)
-        if is_fixed(spec):
-            return np.ones(len(self), bool)
-        ends = self._stream(f"{field}.offsets").values
-        return np.asarray(np.diff(ends) > 0) if len(ends) == len(self) + 1 else ~self._damaged
+        if field not in self._present:
+            if is_fixed(self._spec(field)):
+                return np.ones(len(self), bool)
+            ends = self._stream(f"{field}.offsets").values
+            self._present[field] = np.diff(ends) > 0 if len(ends) == len(self) + 1 else ~self._damaged
+        return self._present[field]
 
     def column(self, field: str) -> Array | list[str]:
         """Return an annotation of all records, with the user's changes: numbers (N, …) or strings.

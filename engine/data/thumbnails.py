@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from engine.data.layout import is_encoded
+from engine.data.layout import is_encoded, is_fixed
 from engine.data.pictures import decode_picture
 from engine.data.sketches import (
     blend_channels,
@@ -66,8 +66,8 @@ class Thumbnails:
         sizes = np.zeros((len(records), 2), np.int32)
         if any(not 0 <= record < len(dataset) for record in records):
             raise DataError(f"{dataset.info.name} has the records 0 to {len(dataset) - 1}.")
-        spec = _drawn(dataset.schema)
-        for place, record in enumerate(records):
+        drawn = _drawn_of(dataset, records)
+        for place, (record, spec) in enumerate(zip(records, drawn, strict=True)):
             key = (str(dataset.path), version, record, px)
             known = self._cache.get(key)
             if known is None:
@@ -139,6 +139,16 @@ def _drawn(schema: Schema) -> FieldSpec | None:
     """Return the field that is drawn: the first picture; else what can be sketched; else a mask."""
     pictures = set(_DRAWN) - _SKETCHED - {FieldKind.MASK}
     return schema.first(*pictures) or schema.first(*_SKETCHED) or schema.first(FieldKind.MASK)
+
+
+def _drawn_of(dataset: Dataset, records: tuple[int, ...]) -> list[FieldSpec | None]:
+    """Return the field that each record is drawn by: of joined datasets some lack that of the others."""
+    first = _drawn(dataset.schema)
+    if first is None or is_fixed(first) or dataset.present(first.name)[list(records)].all():
+        return [first] * len(records)
+    fields = [first, *(spec for spec in dataset.schema.fields if spec.kind in _DRAWN and spec is not first)]
+    present = [dataset.present(spec.name) for spec in fields]
+    return [next((spec for spec, has in zip(fields, present, strict=True) if has[record]), None) for record in records]
 
 
 def _sketch(kind: FieldKind, value: Array, extra: Array | None, px: int) -> Array:

@@ -12,12 +12,15 @@ import pytest
 from engine.data import combining
 from engine.data.combining import combine, plan_combine
 from engine.data.edits import add_edit
+from engine.data.loader import Loader
+from engine.data.opening import open_record
 from engine.data.store import Dataset
+from engine.data.thumbnails import Thumbnails
 from engine.data.writer import DatasetWriter, part_folder
 from engine.errors import ConfigError, DataError
 from engine.protocol.inspections import Array
-from engine.protocol.messages import CombineOptions
-from engine.protocol.schema import SPLITS, FieldKind, FieldSpec, Schema
+from engine.protocol.messages import CombineOptions, OpenRecord
+from engine.protocol.schema import SPLITS, FieldKind, FieldSpec, Need, Schema
 from tests.engine.data.making import encoded, make_dataset, pixels
 
 LABEL = FieldSpec(name="label", kind=FieldKind.LABEL, dtype="int64", classes=("cow", "dog"))
@@ -215,6 +218,25 @@ def test_that_joined_records_have_the_image_or_the_volume(tmp_path: Path) -> Non
         assert labels(dataset, "modality") == ["image"] * 30 + ["volume"] * 5
         assert labels(dataset)[30:] == [""] * 5
         assert dataset.verify() == []
+
+
+def test_that_each_joined_record_is_drawn_and_opened_by_what_it_has(tmp_path: Path) -> None:
+    with joined(tmp_path) as dataset:
+        pictures, sizes = Thumbnails().fetch(dataset, 0, (0, 34), 32)
+        assert sizes.min() > 0
+        assert np.ptp(pictures[1]) > 0
+        opened, arrays = open_record(dataset, OpenRecord(id="1", dataset="joint", record=34))
+        shown = {value.spec.name: arrays[value.array].shape for value in opened.values if value.array >= 0}
+        assert shown["volume"] == (1, 4, 8, 8)
+        assert "image" not in shown
+
+
+def test_that_a_loader_of_pictures_passes_over_the_volumes(tmp_path: Path) -> None:
+    with joined(tmp_path) as dataset:
+        loader = Loader(dataset, (Need(kinds=(FieldKind.IMAGE,)),), batch_size=4, seed=0)
+        assert loader.records == 27  # those of the training split that have a picture
+        assert tuple(loader.batch(0)["image"].shape) == (4, 3, 16, 16)
+        loader.close()
 
 
 def test_that_a_joined_dataset_of_encoded_pictures_has_statistics(tmp_path: Path) -> None:
