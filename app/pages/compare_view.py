@@ -16,11 +16,11 @@ from app.pages.run_facts import batch_size, dataset_name, run_title
 from app.theme import set_state
 from app.viewers.curve_plot import CurvePlot
 from app.viewers.curves import Series, newest_pass
-from app.viewers.text_table import TextTableModel, make_table
 from app.widgets.buttons import Button
 from app.widgets.empty import Banner, EmptyState
 from app.widgets.numbers import plural
 from app.widgets.panel import Page, Panel, label
+from app.widgets.tables import TextTableModel, make_table
 from app.workspace_model import RunHistoryModel
 from engine.protocol.messages import RunSummary
 

@@ -18,9 +18,9 @@ from app.viewers.loss_chart import LossChart
 from app.viewers.quality import QualityStrip
 from app.viewers.scrubber import Scrubber
 from app.viewers.step_time import StepTime
-from app.viewers.text_table import TextTableModel, make_table
 from app.widgets.buttons import Button
 from app.widgets.panel import Panel
+from app.widgets.tables import TextTableModel, make_table
 from engine.protocol.messages import ViewInfo
 
 AREA = Qt.DockWidgetArea.LeftDockWidgetArea

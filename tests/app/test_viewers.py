@@ -21,8 +21,8 @@ from app.viewers.events import EventsModel
 from app.viewers.reconstruction import ReconstructionViewer
 from app.viewers.scrubber import Scrubber
 from app.viewers.step_time import advice, phases
-from app.viewers.text_table import TextTableModel
 from app.viewers.unsupported import UnsupportedViewer
+from app.widgets.tables import TextTableModel
 from engine.protocol.inspections import (
     Histogram,
     Neighbours,
