@@ -12,7 +12,9 @@ Differs:    Points are grouped before the event is turned, in voxels, and the gr
             rounding, and voxels on the edge of a sphere do not change sides with the angle. Ties of the suppression go
             to the lower index; the released sort is not stable. Groups beyond the context are left out, the least dense
             first, and a curve says how many; the code enlarges the context. Patch networks, encoder and heads see what
-            is real, gathered, which equals the code's masks; what padding adds to a maximum is added. In evaluation the
+            is real, gathered, which equals the code's masks; what padding adds to a maximum is added. Hidden patches
+            are not embedded at all, as at this commit; an earlier one embeds them for their share in the batch norm.
+            The energy head is as wide as the encoder, as in the notes; this commit's is narrower. In evaluation the
             global norm takes mean and spread of one event, as features must not depend on batch neighbours; dropout is
             off. Weight decay spares biases and gains. Low-energy scatter is not removed from training, because labels
             would be needed; the claim leaves it out of the score.
@@ -35,7 +37,15 @@ from engine.inspections.attentions import chosen_layer
 from engine.method import Arm, Claim, ClaimData, Config, Features, Look, Method, Paper, Preset, Step, Views
 from engine.networks.padded_transformer import PaddedTransformer
 from engine.networks.pointnet import MiniPointNet
-from engine.networks.points import PointGroups, group_points, interpolate_tokens, owner_of, pad_groups, sum_groups
+from engine.networks.points import (
+    PointGroups,
+    group_points,
+    interpolate_tokens,
+    owner_of,
+    pad_groups,
+    place_of,
+    sum_groups,
+)
 from engine.networks.vit import take_tokens
 from engine.objectives.chamfer import chamfer_distance
 from engine.protocol.inspections import Choice, Curves, Histogram, PointCloud
@@ -105,12 +115,12 @@ class PoLArMAEConfig(Config, frozen=True, kw_only=True):
 
 
 def masked_event(batch: Batch, config: PoLArMAEConfig, rng: Rng) -> dict[str, Tensor]:
-    """Return the tokens of turned events and which are hidden; G tokens in all, T in the longest event.
+    """Return the tokens of turned events and which are hidden; T tokens in the longest event.
 
-    `points` (P, 4) local places and scaled energies, token by token, with `points_lengths` (B,); `sizes` (G,) points
-    of each token and `lengths` (B,) tokens of each event; `left_out` (B,); `centres` (B, T, 3), `token_real` (B, T);
-    `keep` (B, V) with `keep_real`, the visible tokens; `hidden` (H,) tokens with `hidden_lengths` (B,), and their
-    `hidden_points` (Q, 4) with `hidden_points_lengths` (B,).
+    Of the visible tokens `points` (P, 4), local places and scaled energies, token by token, with `points_lengths` (B,),
+    `sizes` (.,) points of each token with `sizes_lengths` (B,), and which they are as `keep` (B, V) with `keep_real`;
+    the same of the hidden ones as `hidden_points`, `hidden_sizes`, and `hidden` (H,) with `hidden_lengths`. Of all
+    `centres` (B, T, 3), `token_real` (B, T), and `left_out` (B,) beyond the context.
     """
     angles = [rng.scalar_uniform(-math.pi, math.pi) for _ in range(3)] if config.turns else [0.0] * 3
     groups = tokenise(batch.ragged("points"), config)
@@ -137,14 +147,17 @@ def token_views(groups: PointGroups, config: PoLArMAEConfig, turn: Tensor) -> di
     energy = scale_energy(points[:, 3:4], config.energy_threshold, config.energy_max)
     centres = (groups.centres - config.box / 2) / (config.box * math.sqrt(3) / 2)
     longest = groups.longest
+    real = torch.arange(longest, device=centres.device) < groups.lengths[:, None]
     return {
         "points": torch.cat((points[:, :3] @ turn.T, energy), dim=1),
         "points_lengths": sum_groups(sizes, groups.lengths),
         "sizes": sizes,
-        "lengths": groups.lengths,
-        "left_out": groups.left_out,
+        "sizes_lengths": groups.lengths,
+        "keep": torch.arange(longest, device=centres.device).expand(real.shape),
+        "keep_real": real,
         "centres": pad_groups(centres @ turn.T, groups.lengths, longest),
-        "token_real": torch.arange(longest, device=centres.device) < groups.lengths[:, None],
+        "token_real": real,
+        "left_out": groups.left_out,
     }
 
 
@@ -174,22 +187,30 @@ def energy_of(scaled: Tensor, threshold: float, highest: float) -> Tensor:
 
 
 def hide_tokens(views: Views, share: float, rng: Rng) -> dict[str, Tensor]:
-    """Return which tokens of each event are hidden, ⌊share · n⌋ of its n, uniformly; and their points."""
-    lengths, real = views["lengths"], views["token_real"]
-    count = (lengths * share).long()
+    """Return the views of whole events with ⌊share · n⌋ of the n tokens of each hidden, uniformly."""
+    lengths, real = views["sizes_lengths"], views["token_real"]
+    hidden = (lengths * share).long()
+    visible = lengths - hidden
     scores = torch.where(real, rng.uniform(real.shape[1]), 2.0)
-    is_hidden = scores.argsort(dim=1, stable=True).argsort(dim=1) < count[:, None]
-    visible = lengths - count
+    is_hidden = scores.argsort(dim=1, stable=True).argsort(dim=1) < hidden[:, None]
     keep = (is_hidden | ~real).to(torch.uint8).argsort(dim=1, stable=True)[:, : int(visible.max())]
-    token = owner_of(views["sizes"], len(views["points"]))
-    of_hidden = is_hidden[real]  # (G,)
+    of_hidden = is_hidden[real]
+    points_of_hidden = of_hidden[owner_of(views["sizes"], len(views["points"]))]
+    hidden_points = sum_groups(views["sizes"] * of_hidden, lengths)
     return {
+        **views,
+        "points": views["points"][~points_of_hidden],
+        "points_lengths": views["points_lengths"] - hidden_points,
+        "sizes": views["sizes"][~of_hidden],
+        "sizes_lengths": visible,
         "keep": keep,
         "keep_real": torch.arange(keep.shape[1], device=keep.device) < visible[:, None],
         "hidden": is_hidden.nonzero()[:, 1],
-        "hidden_lengths": count,
-        "hidden_points": views["points"][of_hidden[token]],
-        "hidden_points_lengths": sum_groups(views["sizes"] * of_hidden, lengths),
+        "hidden_lengths": hidden,
+        "hidden_points": views["points"][points_of_hidden],
+        "hidden_points_lengths": hidden_points,
+        "hidden_sizes": views["sizes"][of_hidden],
+        "hidden_sizes_lengths": hidden,
     }
 
 
@@ -213,16 +234,12 @@ class PoLArMAE(nn.Module):
             self.embed_shape = MiniPointNet(3, width, points, widths, knows_order=True)
             self.predict_energy = nn.Linear(2 * width, points)
         nn.init.trunc_normal_(self.mask_token, std=0.02, a=-0.02, b=0.02)
-        for part in self.embed_place:
-            if isinstance(part, nn.Linear):
-                nn.init.trunc_normal_(part.weight, std=0.02)
-                nn.init.zeros_(part.bias)
         self.config = config
 
     def step(self, views: Views, progress: float) -> Step:  # noqa: ARG002 nothing is scheduled
         """Return Chamfer loss + energy loss over the hidden tokens of one batch."""
         latent, hidden = self.decode(views)
-        sizes = views["sizes"][hidden_rows(views)]
+        sizes = views["hidden_sizes"]
         truth, real = self.places(views["hidden_points"], sizes)
         predicted = self.points(hidden)
         parts = {"points": _mean(chamfer_distance(predicted, truth, real))}
@@ -231,7 +248,7 @@ class PoLArMAE(nn.Module):
             fixed = _mean(chamfer_distance(blob, truth, real)).clamp_min(1e-12)
         monitors = {
             "points, to one fixed set": parts["points"].detach() / fixed,
-            "tokens per event": views["lengths"].float().mean(),
+            "tokens per event": views["token_real"].sum(dim=1).float().mean(),
             "points per token": _mean(views["sizes"].float()),
             "tokens left out": views["left_out"].float().mean(),
         }
@@ -245,13 +262,10 @@ class PoLArMAE(nn.Module):
 
     def visible_loss(self, latent: Tensor, views: Views) -> Tensor:
         """Return the Chamfer loss of visible tokens (B, V, E), read by the same head straight from the encoder."""
-        every, real = self.places(views["points"], views["sizes"])
-        keep_real = views["keep_real"]
-        starts = (views["lengths"].cumsum(0) - views["lengths"]).unsqueeze(1)
-        row = starts + torch.where(keep_real, views["keep"], 0)
-        row = row.clamp(max=len(every) - 1)  # of an event without tokens, which counts for nothing
-        distance = chamfer_distance(self.points(latent), every[row], real[row] & keep_real.unsqueeze(2))
-        return distance.sum() / keep_real.sum().clamp_min(1)
+        truth, real = self.places(views["points"], views["sizes"])  # (., K, 4)
+        owner = owner_of(views["sizes_lengths"], len(truth))
+        place = place_of(views["sizes_lengths"], len(truth))
+        return _mean(chamfer_distance(self.points(latent[owner, place]), truth, real))
 
     def places(self, points: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Return points (R, 4) of groups of `sizes` (G,) as (G, K, 4), and which of the K are real (G, K)."""
@@ -262,20 +276,18 @@ class PoLArMAE(nn.Module):
         """Return the encoder's visible tokens (B, V, E) and the decoder's hidden ones (H, E)."""
         tokens, place = self.enter(views)
         keep, keep_real, real = views["keep"], views["keep_real"], views["token_real"]
-        latent = self.encoder(take_tokens(tokens, keep), take_tokens(place, keep), keep_real)
+        latent = self.encoder(tokens, take_tokens(place, keep), keep_real)
         size = real.shape[1]
         filled = self.mask_token.to(latent.dtype).expand(len(real), size + 1, -1)
         where = torch.where(keep_real, keep, size).unsqueeze(2).expand_as(latent)  # padding lands in the last place
         whole = filled.scatter(1, where, latent)[:, :size]
         decoded = self.decoder(whole, place, real)
-        owner = owner_of(views["hidden_lengths"], len(views["hidden"]))
-        return latent, decoded[owner, views["hidden"]]
+        return latent, decoded[owner_of(views["hidden_lengths"], len(views["hidden"])), views["hidden"]]
 
     def enter(self, views: Views) -> tuple[Tensor, Tensor]:
-        """Return embedded tokens and positions, (B, T, E) each."""
-        tokens = self.embed_patch(views["points"], views["sizes"])  # (G, E)
-        place = self.embed_place(views["centres"])
-        return pad_groups(tokens, views["lengths"], views["centres"].shape[1]), place
+        """Return visible tokens embedded (B, V, E) and the positions of all tokens (B, T, E)."""
+        tokens = self.embed_patch(views["points"], views["sizes"])
+        return pad_groups(tokens, views["sizes_lengths"], views["keep"].shape[1]), self.embed_place(views["centres"])
 
     def points(self, tokens: Tensor) -> Tensor:
         """Return the predicted points (…, K, 4) float32 of decoded tokens (…, E)."""
@@ -298,14 +310,8 @@ class PoLArMAE(nn.Module):
         tokens, real = self.layers(views)[-1].float(), views["token_real"].unsqueeze(2)
         lowest = torch.finfo(tokens.dtype).min
         most = tokens.masked_fill(~real, lowest).amax(dim=1).masked_fill(~real.any(dim=1), 0.0)
-        mean = (tokens * real).sum(dim=1) / real.sum(dim=1).clamp_min(1)
-        return Features(torch.cat((most, mean), dim=1), tokens, (tokens.shape[1],), views["lengths"])
-
-
-def hidden_rows(views: Views) -> Tensor:
-    """Return the rows (H,) of the hidden tokens among all G."""
-    starts = views["lengths"].cumsum(0) - views["lengths"]
-    return starts[owner_of(views["hidden_lengths"], len(views["hidden"]))] + views["hidden"]
+        mean = tokens.masked_fill(~real, 0.0).sum(dim=1) / real.sum(dim=1).clamp_min(1)
+        return Features(torch.cat((most, mean), dim=1), tokens, (tokens.shape[1],), views["sizes_lengths"])
 
 
 def energy_loss(predicted: Tensor, truth: Tensor, real: Tensor) -> Tensor:
@@ -344,7 +350,7 @@ def show_event(model: nn.Module, batch: Batch, choice: Choice, config: PoLArMAEC
     views = token_views(groups, config, torch.eye(3, device=batch.index.device))
     views |= hide_tokens(views, config.mask_share, Rng(0, choice.mask_seed, batch.index))
     _, decoded = model.decode(views)
-    row = hidden_rows(views)
+    row = views["hidden"]  # of a single event
     is_hidden = torch.zeros(len(groups.values), dtype=torch.bool, device=row.device).index_fill(0, row, value=True)
     cloud = batch.ragged("points").data
     pieces = []
@@ -442,7 +448,7 @@ def show_energies(model: nn.Module, batch: Batch, choice: Choice, config: PoLArM
     views = evaluation_views(batch, config)
     views |= hide_tokens(views, config.mask_share, rng.spawn("mask"))
     _, decoded = model.decode(views)
-    sizes = views["sizes"][hidden_rows(views)]
+    sizes = views["hidden_sizes"]
     truth, real = model.places(views["hidden_points"], sizes)
     guess = (
         model.energies(decoded, views["hidden_points"], sizes) if model.tells_energy else model.points(decoded)[..., 3]

@@ -36,8 +36,8 @@ class MaskedGlobalNorm(nn.Module):
         over = (0, 1, 2) if self.training else (1, 2)
         count = (counted.sum(dim=over, keepdim=True) * x.shape[2]).clamp_min(1.0)
         mean = (values * counted).sum(dim=over, keepdim=True) / count
-        centred = values - mean
-        spread = ((centred * counted).square().sum(dim=over, keepdim=True) / count + self.eps).sqrt()
+        centred = (values - mean) * counted  # padding stays 0, so that it cannot grow from block to block
+        spread = (centred.square().sum(dim=over, keepdim=True) / count + self.eps).sqrt()
         normalised = centred / spread
         if self.weight is None or self.bias is None:
             return normalised

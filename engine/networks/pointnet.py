@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.networks.points import owner_of, pad_groups
+from engine.networks.points import owner_of, pad_groups, place_of
 
 
 class RowNorm(nn.BatchNorm1d):
@@ -76,7 +76,7 @@ class MiniPointNet(nn.Module):
             absent = self.widen(F.relu(self.enter_norm.bias)).expand(self.places, -1)
             if self.order is not None:
                 code = self.order(order_code(self.places, each.shape[1], each.device))
-                each = each + code[torch.arange(len(points), device=each.device) - (sizes.cumsum(0) - sizes)[group]]
+                each = each + code[place_of(sizes, len(points))]
                 absent = absent + code
             whole = pad_groups(each, sizes, self.places, absent).amax(dim=1)  # (G, 256)
             # a layer on [whole, each], without writing `whole` down once for every point

@@ -23,6 +23,12 @@ def owner_of(lengths: Tensor, rows: int) -> Tensor:
     return torch.searchsorted(ends, torch.arange(rows, device=lengths.device), right=True)
 
 
+def place_of(lengths: Tensor, rows: int) -> Tensor:
+    """Return the place of each of `rows` rows in its record, (rows,) int64, for `lengths` (B,)."""
+    starts = lengths.cumsum(0) - lengths
+    return torch.arange(rows, device=lengths.device) - starts[owner_of(lengths, rows)]
+
+
 def place_in(group: Tensor, groups: int) -> Tensor:
     """Return how many earlier rows have the same group, (R,) int64, for ascending `group` (R,) of `groups` groups."""
     counts = torch.bincount(group, minlength=groups)
@@ -232,11 +238,9 @@ def pad_groups(rows: Tensor, lengths: Tensor, longest: int, fill: Tensor | None 
         longest: places of each.
         fill: (longest, …), what stands in empty places; None = 0.
     """
-    owner = owner_of(lengths, len(rows))
-    place = torch.arange(len(rows), device=rows.device) - (lengths.cumsum(0) - lengths)[owner]
     shape = (len(lengths), longest, *rows.shape[1:])
     whole = rows.new_zeros(shape) if fill is None else fill.expand(shape)
-    return whole.index_put((owner, place), rows)
+    return whole.index_put((owner_of(lengths, len(rows)), place_of(lengths, len(rows))), rows)
 
 
 def _fill(

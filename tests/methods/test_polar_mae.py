@@ -15,7 +15,6 @@ from engine.methods.polar_mae import (
     PoLArMAE,
     PoLArMAEConfig,
     energy_of,
-    hidden_rows,
     hide_tokens,
     masked_event,
     scale_energy,
@@ -55,7 +54,7 @@ def test_that_the_loss_is_chamfer_plus_energy_over_real_points_of_hidden_tokens(
     with torch.no_grad():
         _, hidden = model.decode(views)
         predicted = model.points(hidden)
-        sizes = views["sizes"][hidden_rows(views)]
+        sizes = views["hidden_sizes"]
         energies = model.energies(hidden, views["hidden_points"], sizes)
     distance, squared, first = 0.0, 0.0, 0
     for token, size in enumerate(sizes.tolist()):
@@ -91,23 +90,29 @@ def test_that_six_tenths_of_each_events_tokens_are_hidden_rounded_down() -> None
     lengths = torch.tensor([10, 7, 1, 0])
     real = torch.arange(10) < lengths.unsqueeze(1)
     sizes = torch.arange(18) % 3 + 1
-    views = {"lengths": lengths, "token_real": real, "sizes": sizes, "points": torch.arange(36.0).unsqueeze(1)}
-    assert int(sizes.sum()) == 36
-    found = hide_tokens(views, 0.6, Rng(0, 0, torch.arange(4)))
+    whole = {
+        "sizes_lengths": lengths,
+        "token_real": real,
+        "sizes": sizes,
+        "points": torch.arange(36.0).unsqueeze(1),
+        "points_lengths": torch.tensor([19, 15, 2, 0]),
+    }
+    found = hide_tokens(whole, 0.6, Rng(0, 0, torch.arange(4)))
     assert found["hidden_lengths"].tolist() == [6, 4, 0, 0]
-    assert found["keep_real"].sum(dim=1).tolist() == [4, 3, 1, 0]
+    assert found["sizes_lengths"].tolist() == [4, 3, 1, 0]
     hidden = found["hidden"].split(found["hidden_lengths"].tolist())
-    starts = [0, 10]
-    expected = []
-    for event in range(2):
+    starts = [0, 10, 17, 18]
+    points: dict[str, list[float]] = {"points": [], "hidden_points": []}
+    for event in range(4):
         visible = found["keep"][event][found["keep_real"][event]].tolist()
         assert sorted([*hidden[event].tolist(), *visible]) == list(range(int(lengths[event])))
-        for token in hidden[event].tolist():
-            group = starts[event] + token
-            first = int(sizes[:group].sum())
-            expected += [float(place) for place in range(first, first + int(sizes[group]))]
-    assert found["hidden_points"].flatten().tolist() == expected
-    assert int(found["hidden_points_lengths"].sum()) == len(expected)
+        for name, tokens in (("hidden_points", hidden[event].tolist()), ("points", visible)):
+            for token in tokens:
+                first = int(sizes[: starts[event] + token].sum())
+                points[name] += [float(place) for place in range(first, first + int(sizes[starts[event] + token]))]
+    for name, expected in points.items():
+        assert found[name].flatten().tolist() == expected
+        assert int(found[f"{name}_lengths"].sum()) == len(expected)
 
 
 @pytest.mark.reference
@@ -144,24 +149,34 @@ def test_that_groups_turn_with_their_event() -> None:
     assert torch.equal(turned["points"][:, 3], lying["points"][:, 3])
 
 
-def test_that_hidden_tokens_do_not_reach_the_encoder() -> None:
+def test_that_hidden_tokens_reach_neither_encoder_nor_decoder() -> None:
     _, model, views = built()
     model.eval()
-    changed = dict(views)
-    row = torch.zeros(len(views["sizes"]), dtype=torch.bool).index_fill(0, hidden_rows(views), value=True)
-    of_hidden = row.repeat_interleave(views["sizes"])
-    changed["points"] = torch.where(of_hidden.unsqueeze(1), 0.5, views["points"])
+    without = {name: view for name, view in views.items() if not name.startswith(("hidden_points", "hidden_sizes"))}
     latent, decoded = model.decode(views)
-    again, decoded_again = model.decode(changed)
-    assert_close(again[views["keep_real"]], latent[views["keep_real"]])
+    again, decoded_again = model.decode(without)
+    assert_close(again, latent)
     assert_close(decoded_again, decoded)
+
+
+def test_that_features_of_an_event_with_nothing_hidden_are_those_of_the_encoder() -> None:
+    subject, model, _ = built()
+    model.eval()
+    batch = subject.batch(2)
+    whole = masked_event(
+        batch, msgspec.structs.replace(subject.config, mask_share=0.0, turns=False), Rng(0, 0, batch.index)
+    )
+    latent, _ = model.decode(whole)
+    features = model.embed(batch)
+    assert features.dense is not None
+    assert_close(latent[whole["keep_real"]], features.dense[whole["token_real"]])
 
 
 def test_that_the_energy_head_sees_places_but_no_energy() -> None:
     _, model, views = built()
     model.eval()
     _, decoded = model.decode(views)
-    sizes = views["sizes"][hidden_rows(views)]
+    sizes = views["hidden_sizes"]
     blind = views["hidden_points"].clone()
     blind[:, 3] = 7.0
     assert_close(model.energies(decoded, blind, sizes), model.energies(decoded, views["hidden_points"], sizes))
@@ -194,7 +209,7 @@ def test_that_an_event_without_points_above_the_threshold_is_survived() -> None:
     fields = {**batch.fields, "points": Ragged(data, points.lengths)}
     empty = type(batch)(fields, batch.index, batch.specs, batch.texts)
     views = masked_event(empty, subject.config, Rng(0, 0, batch.index))
-    assert views["lengths"][0] == 0
+    assert views["sizes_lengths"][0] == 0
     assert torch.isfinite(model.step(views, 0.0).loss)
     assert torch.isfinite(model.eval().embed(empty).pooled).all()
 
