@@ -25,13 +25,13 @@ from scipy import stats
 from torch import Tensor, nn
 
 from engine.data.batch import Batch
-from engine.data.loader import Loader
 from engine.data.samples import make_sample
 from engine.data.store import Dataset
 from engine.describe import CLAIMS
 from engine.durable import write_atomic
 from engine.errors import ConfigError, MethodError
 from engine.evaluation.features import embed_records
+from engine.feeding import open_loader
 from engine.method import Claim, Method
 from engine.offspring import end_with_parent
 from engine.protocol.messages import ArmResult, ClaimResult, RunSpec
@@ -56,14 +56,12 @@ _UNWATCHED = {"evaluate_every": 0, "inspect_every": 0, "checkpoint_every": 0, "c
 class SampleReader:
     """The two parts of a sample dataset, as a claim's metric reads them (`engine.method.ClaimData`)."""
 
-    def __init__(self, dataset: Dataset, method: Method, *, image_px: int, device: torch.device) -> None:
+    def __init__(self, dataset: Dataset, method: Method, config: Any, *, device: torch.device) -> None:
         label = dataset.schema.first(FieldKind.LABEL)
         self._dataset = dataset
         self.classes: tuple[str, ...] = label.classes if label else ()
         self._labels = torch.from_numpy(np.asarray(dataset.column(label.name), np.int64)) if label else None
-        self._loader = Loader(
-            dataset, method.needs, batch_size=BATCH, seed=0, split=None, image_px=image_px, prefetch=0
-        )
+        self._loader = open_loader(method, config, dataset, batch_size=BATCH, seed=0, split=None, prefetch=0)
         self._device = device
         held_out = np.concatenate([dataset.select("val"), dataset.select("test")])
         self._parts = {"train": dataset.select("train"), "test": held_out}
@@ -217,8 +215,7 @@ def _measure(method: Method, arm_name: str, *, folder: str, seed: int, device: s
     model = loaded.model.eval()
     where = next(model.parameters()).device
     with Dataset.open(data) as dataset:
-        image_px = int(getattr(loaded.config, "image_px", 0))
-        reader = SampleReader(dataset, loaded.method, image_px=image_px, device=where)
+        reader = SampleReader(dataset, loaded.method, loaded.config, device=where)
         try:
             with torch.no_grad():
                 rng = Rng(seed, 0, torch.zeros(1, dtype=torch.int64, device=where))

@@ -6,6 +6,7 @@ A method file ends with one record, `METHOD = Method(...)`, built from
     views         (batch, config, rng) → augmented, masked views; no I/O, whole batches, on the device
     model         (config, schema) → nn.Module with `step`, `embed`, and perhaps `after_update`
     inspections   typed things to look at beyond what every encoder gives for free
+    windows       (some) (config, schema) → what to cut out of larger records: clips, blocks, crops
     prepare       (some) a pass over the data at the start or every n epochs
     stages        (some) an ordered list: what a later stage takes from the earlier
     claim         the small experiment that shows the paper's central claim
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 from torch import Tensor, nn
 
+from engine.data.windows import Window
 from engine.protocol.inspections import Choice, Inspection
 from engine.protocol.messages import PipelineEdge, PipelineNode
 from engine.protocol.schema import Need, Schema
@@ -99,6 +101,8 @@ class Paper:
 
 
 ViewsFunction = Callable[["Batch", Any, "Rng"], Views]
+WindowsFunction = Callable[[Any, Schema], Mapping[str, Window]]
+"""(config, schema) → by key of a need, what to cut out of every record of its field."""
 ModelFactory = Callable[[Any, Schema], nn.Module]
 
 
@@ -116,6 +120,7 @@ class Look:
     title: str
     compute: Callable[[nn.Module, Batch, Choice, Any, Rng], Inspection]
     description: str = ""
+    windows: Literal["fixed", "random"] = "fixed"  # "random": several windows a record and their places, as in training
 
 
 class Pass(Protocol):
@@ -132,6 +137,8 @@ class Pass(Protocol):
 @dataclass(frozen=True, slots=True)
 class Prepare:
     """A pass over the data before the first step, and again every `every_epochs` (0 = only once).
+
+    Of a method with windows it gets those at fixed places.
 
     `run(model, data, config, rng)` writes its result into the model's buffers, so that checkpoints hold it.
     """
@@ -235,6 +242,7 @@ class Method:
     bad_at: str
     claim: Claim | None = None
     prepare: Prepare | None = None
+    windows: WindowsFunction | None = None  # what to cut out of larger records; None = records come whole
     stages: tuple[Stage, ...] = ()  # () = one stage made of `views`, `model`, `prepare`
     suggested_sample: str = "textures"
     learns_share: float = 0.05  # 30 steps on one batch must lower the loss at least by this share

@@ -6,13 +6,15 @@ A record is a pure function of its number and its field, so that it is the same 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import msgspec
 import torch
 from torch import Tensor
 
+from engine.data.windows import Cutter, Window
 from engine.errors import MethodError
-from engine.protocol.schema import AXES, COMPANION_AXES, FieldKind, FieldSpec, Need, Schema
+from engine.protocol.schema import AXES, COMPANION_AXES, FieldKind, FieldSpec, Need, Schema, assign
 
 FRAMES, PLANES, CAMERAS, JOINTS, BAG_WIDTH = 8, 5, 4, 22, 64
 MOST_CHANNELS = 5
@@ -108,10 +110,45 @@ def example_texts(spec: FieldSpec, records: range) -> tuple[str, ...]:
     return tuple(f"{_WORDS[r % 4]} {_WORDS[4 + r // 4 % 4]} number {r} of {spec.name}" for r in records)
 
 
-def example_values(schema: Schema, spec: FieldSpec, record: int) -> Tensor:
-    """Return one record of `spec`: a coarse random field, enlarged, with fine noise; a companion fits its owner."""
+def vary(schema: Schema, needs: Sequence[Need], windows: Mapping[str, Window]) -> tuple[Schema, dict[str, Cutter]]:
+    """Return the schema with sides that vary from record to record where windows are cut, and what cuts them."""
+    specs = assign(needs, schema)
+    varied = {
+        specs[key].name: msgspec.structs.replace(
+            specs[key],
+            shape=tuple(
+                None if letter in cutter.window.size else side
+                for letter, side in zip(cutter.axes, specs[key].shape, strict=True)
+            ),
+        )
+        for key, cutter in Cutter.plan(windows, specs).items()
+    }
+    schema = Schema(fields=tuple(varied.get(spec.name, spec) for spec in schema.fields))
+    return schema, Cutter.plan(windows, assign(needs, schema))
+
+
+def example_shape(spec: FieldSpec, cutter: Cutter, record: int) -> tuple[int, ...]:
+    """Return the shape of a record out of which windows are cut: larger, as large, and smaller than a window."""
+    window, factor = cutter.window, (1.25, 1.0, 1.5, 0.75)[record % 4]
+    shape = _shape(spec, spec, record)
+    for axis, letter in enumerate(cutter.axes):
+        if letter in window.size and letter != "N":
+            span = (window.size[letter] - 1) * window.every.get(letter, 1) + 1 + window.spread.get(letter, 0)
+            shape = (*shape[:axis], max(1, round(span * factor)), *shape[axis + 1 :])
+    return shape
+
+
+def example_values(schema: Schema, spec: FieldSpec, record: int, shape: tuple[int, ...] | None = None) -> Tensor:
+    """Return one record of `spec`: a coarse random field, enlarged, with fine noise; a companion fits its owner.
+
+    Args:
+        schema: all fields.
+        spec: the field.
+        record: the record's number.
+        shape: of this record; None = as the field's, ragged where that varies.
+    """
     owner, suffix = _owner(schema, spec)
-    shape = _shape(owner or spec, spec, record)
+    shape = shape or _shape(owner or spec, spec, record)
     seed = 1000 + record + (zlib.crc32(spec.name.encode()) % 1000) * 1_000_000 * (spec is not schema.fields[0])
     generator = torch.Generator().manual_seed(seed)
     if suffix in COMPANION_AXES:

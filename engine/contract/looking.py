@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,8 +28,8 @@ def _check_embed(subject: Subject) -> None:
     model = subject.models()[-1].eval()
     before = _state(model)
     with torch.no_grad():
-        many: Features = model.embed(subject.batch(4))  # type: ignore[operator]
-        few: Features = model.embed(subject.batch(2))  # type: ignore[operator]
+        many: Features = model.embed(subject.shown(4))  # type: ignore[operator]
+        few: Features = model.embed(subject.shown(2))  # type: ignore[operator]
     if many.pooled.ndim != 2 or len(many.pooled) != 4:
         raise MethodError(f"`pooled` of 4 records has shape {tuple(many.pooled.shape)}.", "Return (B, E).")
     if many.dense is not None:
@@ -71,9 +72,9 @@ def check_inspections(method: Method) -> None:
 
 def _check_looks(subject: Subject, method: Method) -> None:
     model = subject.models()[-1].eval()
-    batch = subject.batch(3)
     for look in (*method.inspections, *GENERIC_LOOKS):
         before, state = _state(model), torch.random.get_rng_state()
+        batch = subject.batch(3) if look.windows == "random" else subject.shown(3)
         rng = Rng(0, 0, batch.index)
         try:
             with torch.no_grad():
@@ -124,13 +125,17 @@ def check_device(method: Method) -> None:
                 _on_device(device, "after_update", lambda m=model: m.after_update(0.5))  # type: ignore[misc]
             model.eval()
             with torch.no_grad():
-                features: Features = _on_device(device, "embed", lambda m=model, b=batch, d=device: m.embed(b.to(d)))  # type: ignore[misc]
+                features: Features = _on_device(device, "embed", functools.partial(_embed_on, device, model, subject))  # type: ignore[misc]
             if features.pooled.device.type != device or step.loss.device.type != device:
                 raise MethodError(f"Results for input on {device} lie on {features.pooled.device}.", "")
             if device == "cuda":
                 on_gpu = subject.views(stage, batch.to(device))
                 if any(view.device.type != device for view in on_gpu.values()):
                     raise MethodError("Views of a batch on the GPU lie elsewhere.", "Create tensors on `rng`'s device.")
+
+
+def _embed_on(device: str, model: nn.Module, subject: Subject) -> Any:
+    return model.embed(subject.shown(4).to(device))  # type: ignore[operator]
 
 
 def _on_device(device: str, what: str, compute: Callable[[], Any]) -> Any:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.contract.examples import example_schema, example_texts, example_values
+from engine.contract.examples import example_schema, example_shape, example_texts, example_values, vary
 from engine.data.batch import Batch, Ragged
+from engine.data.loader import as_places
+from engine.data.windows import Cuts, Cutter, place_cuts
 from engine.errors import MethodError
+from engine.feeding import windows_of
 from engine.method import Method, Prepare, Stage, Step, Views
 from engine.protocol.forms import apply_settings
-from engine.protocol.schema import FieldKind, Schema, assign
+from engine.protocol.inspections import Array
+from engine.protocol.schema import FieldKind, FieldSpec, Schema, assign
 from engine.training.stages import stages_of
 from engine.views.rng import Rng
 
@@ -32,7 +38,7 @@ class ExamplePass:
     def __init__(self, subject: Subject, records: int) -> None:
         self.records = records
         self.batches: Iterator[Batch] = (
-            subject.batch(min(PREPARE_BATCH, records - first), first=first)
+            subject.batch(min(PREPARE_BATCH, records - first), first=first, draw=None)
             for first in range(0, records, PREPARE_BATCH)
         )
 
@@ -49,6 +55,7 @@ class Subject:
     schema: Schema
     stages: tuple[Stage, ...]
     has_everything: bool = True  # also what the method needs only optionally
+    cutters: Mapping[str, Cutter] = field(default_factory=dict)  # key → what cuts windows of its field
 
     @classmethod
     def of(cls, method: Method, *, with_optional: bool = True) -> Subject:
@@ -66,7 +73,9 @@ class Subject:
             raise MethodError(f"{method.id}: its preset 'tiny' is wrong: {problems[0].message}", "Mend the preset.")
         px = int(getattr(config, "image_px", 32))
         needs = tuple(need for need in method.needs if with_optional or not need.optional)
-        return cls(method, config, example_schema(needs, px), stages_of(method), with_optional)
+        schema = example_schema(needs, px)
+        schema, cutters = vary(schema, needs, windows_of(method, config, schema))
+        return cls(method, config, schema, stages_of(method), with_optional, cutters)
 
     @classmethod
     def each(cls, method: Method) -> list[Subject]:
@@ -76,24 +85,53 @@ class Subject:
             subjects.append(cls.of(method, with_optional=False))
         return subjects
 
-    def batch(self, count: int, *, first: int = 0) -> Batch:
-        """Return example records `first … first + count`; a record is the same in every batch."""
+    def shown(self, count: int) -> Batch:
+        """Return the first example records as they are embedded and looked at: windows at their fixed places."""
+        return self.batch(count, draw=None)
+
+    def batch(self, count: int, *, first: int = 0, draw: int | None = 0) -> Batch:
+        """Return example records `first … first + count`; a record is the same in every batch.
+
+        Windows lie where they would in the training's batch number `draw`, or (None) at their fixed places.
+        """
         fields: dict[str, Tensor | Ragged] = {}
         texts: dict[str, tuple[str, ...]] = {}
         specs = assign(self.method.needs, self.schema)
         records = range(first, first + count)
+        index = np.arange(first, first + count)
+        cuts = {key: self._cuts(specs[key], cutter, index, draw) for key, cutter in self.cutters.items()}
         for key, spec in specs.items():
             if spec.dtype == "str":
                 texts[key] = example_texts(spec, records)
                 if spec.kind is FieldKind.GROUP:
                     fields[key] = torch.tensor([record % 4 for record in records])
                 continue
-            values = [example_values(self.schema, spec, record) for record in records]
-            if None in spec.shape:
+            values = [self._values(key, spec, record) for record in records]
+            cutter = self.cutters.get(key)
+            if cutter is not None:
+                values = _cut(values, cutter, cuts[cutter.owner])
+            shape = spec.shape if cutter is None else cutter.delivered(spec)
+            if None in shape:
                 fields[key] = Ragged(torch.cat(values), torch.tensor([len(value) for value in values]))
             else:
                 fields[key] = torch.stack(values)
-        return Batch(fields, torch.arange(first, first + count), specs, texts)
+            specs[key] = msgspec.structs.replace(spec, shape=shape)
+        places = {key: as_places(each) for key, each in cuts.items() if self.cutters[key].owner == key}
+        return Batch(fields, torch.from_numpy(index), specs, texts, places)
+
+    def _values(self, key: str, spec: FieldSpec, record: int) -> Tensor:
+        cutter = self.cutters.get(key)
+        if cutter is None:
+            return example_values(self.schema, spec, record)
+        return example_values(self.schema, spec, record, example_shape(spec, cutter, record))
+
+    def _cuts(self, spec: FieldSpec, cutter: Cutter, index: Array, draw: int | None) -> Cuts:
+        whole = np.array([example_shape(spec, cutter, record) for record in index.tolist()])
+        rates = np.where(index % 2, 30.0, 25.0) if cutter.window.rate_hz else None
+        return place_cuts(
+            cutter.window, cutter.axes, whole, seed=0, draw=draw, index=index, occurrence=np.zeros_like(index),
+            rates_hz=rates,
+        )  # fmt: skip
 
     def models(self, seed: int = 0) -> list[nn.Module]:
         """Return the modules of all stages, prepared but untrained, each built from the one before."""
@@ -114,6 +152,15 @@ class Subject:
     def views(self, stage: Stage, batch: Batch, step: int = 0) -> Views:
         """Return the views of a batch at `step`."""
         return stage.views(batch, self.config, Rng(0, step, batch.index))
+
+
+def _cut(values: list[Tensor], cutter: Cutter, cuts: Cuts) -> list[Tensor]:
+    """Return the windows of every record, of one without an axis for them, of ragged ones after the rows."""
+    windows = [torch.from_numpy(cutter.cut(value.numpy(), cuts, row)) for row, value in enumerate(values)]
+    if windows[0].shape[0] == 1:
+        return [window[0] for window in windows]
+    is_ragged = any(window.shape != windows[0].shape for window in windows)
+    return [window.movedim(0, 1) if is_ragged else window for window in windows]
 
 
 def build_optimiser(model: nn.Module) -> torch.optim.Optimizer:

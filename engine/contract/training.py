@@ -31,7 +31,7 @@ def _check_views(subject: Subject, stage: Stage) -> None:
     state = torch.random.get_rng_state()
     views = subject.views(stage, batch)
     again, small = subject.views(stage, batch), subject.views(stage, subject.batch(2))
-    other = subject.views(stage, batch, step=1)
+    other = subject.views(stage, subject.batch(4, draw=1), step=1)
     if not torch.equal(state, torch.random.get_rng_state()):
         raise MethodError("The views draw from the global random state.", "Take all randomness from `rng`.")
     if any(
@@ -160,7 +160,7 @@ def check_no_collapse(method: Method) -> None:
         _train_on_one_batch(subject, model, stage.name)
         model.eval()
         with torch.no_grad():
-            pooled: Tensor = model.embed(subject.batch(8)).pooled.float()  # type: ignore[operator]
+            pooled: Tensor = model.embed(subject.shown(8)).pooled.float()  # type: ignore[operator]
         spread = float((pooled - pooled.mean(dim=0)).norm() / pooled.norm().clamp_min(1e-12))
         if spread < SPREAD_OF_THE_LIVING:
             raise MethodError(f"Features of different records differ by {spread:.2%} of their length.", "It collapsed.")

@@ -6,7 +6,6 @@ uniformity. The same features make the embedding map of the step, aligned with t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,17 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from engine.data.batch import Batch
-from engine.data.loader import Loader
 from engine.data.store import Dataset
 from engine.evaluation.features import embed_records, stratified
 from engine.evaluation.health import COLLAPSED_RANK, COLLAPSED_SPREAD, alignment, measure_health
 from engine.evaluation.intervals import proportion
 from engine.evaluation.knn import knn_predict
 from engine.evaluation.linear import ridge_probe
+from engine.feeding import open_loader
 from engine.inspections.projections import align, pca_map
+from engine.method import Method
 from engine.protocol.inspections import Array, Embedding
 from engine.protocol.messages import RunEvent
-from engine.protocol.schema import FieldKind, Need
+from engine.protocol.schema import FieldKind
 from engine.views.geometry import resized_crops
 from engine.views.pixels import channel_statistics, to_float
 from engine.views.rng import Rng
@@ -42,9 +42,9 @@ class QualityMonitor:
     """Measures a model on a fixed, stratified sample; owns no state that a checkpoint would need."""
 
     def __init__(
-        self, dataset: Dataset, needs: Sequence[Need], *, image_px: int, seed: int, previous: Embedding | None = None
+        self, dataset: Dataset, method: Method, config: Any, *, seed: int, previous: Embedding | None = None
     ) -> None:
-        self._loader = Loader(dataset, needs, batch_size=256, seed=seed, split=None, image_px=image_px, prefetch=0)
+        self._loader = open_loader(method, config, dataset, batch_size=256, seed=seed, split=None, prefetch=0)
         self._seed = seed
         self._previous = previous
         self._last_knn: float | None = None

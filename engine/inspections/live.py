@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.data.loader import Loader
 from engine.data.store import Dataset
 from engine.errors import MethodError
 from engine.evaluation.features import stratified
+from engine.feeding import open_loader
 from engine.inspections.generic import looks_for, view_infos
 from engine.method import Method
 from engine.protocol.inspections import Choice, Inspection
@@ -31,10 +31,7 @@ class LiveViews:
         self._looks = looks_for(method)
         self._config = config
         self._seed = seed
-        image_px = int(getattr(config, "image_px", 0))
-        self._loader = Loader(
-            dataset, method.needs, batch_size=SHOWN_RECORDS, seed=seed, split=None, image_px=image_px, prefetch=0
-        )
+        self._loader = open_loader(method, config, dataset, batch_size=SHOWN_RECORDS, seed=seed, split=None, prefetch=0)
         label = dataset.schema.first(FieldKind.LABEL)
         self._classes = label.classes if label else ()
         self._labels = np.asarray(dataset.column(label.name), np.int64) if label else np.full(len(dataset), -1)
@@ -61,7 +58,8 @@ class LiveViews:
         wanted = [record for record in choice.records if 0 <= record < self._records]
         records = np.asarray(wanted, np.int64) if wanted else self._sample[: max(1, min(choice.count, SHOWN_RECORDS))]
         device = next(model.parameters()).device
-        batch = self._loader.at(records).to(device)
+        draw = choice.mask_seed if look.windows == "random" else None
+        batch = self._loader.at(records, draw=draw).to(device)
         # the mask depends on record and seed alone, so that one picture can be followed through the steps
         rng = Rng(self._seed, choice.mask_seed, batch.index)
         modes = [(module, module.training) for module in model.modules()]

@@ -10,6 +10,7 @@ import msgspec
 from engine.data.loader import Loader
 from engine.data.store import Dataset
 from engine.errors import DataError
+from engine.feeding import open_loader
 from engine.protocol.schema import Schema, misfit
 from engine.runs import RunFolder
 from engine.training.load import load_model
@@ -46,21 +47,10 @@ class OpenedRun:
         """Schema of the data."""
         return self.dataset.schema
 
-    @property
-    def image_px(self) -> int:
-        """Side to which pictures of varying size are brought; 0 where the method does not say."""
-        return int(getattr(self.config, "image_px", 0))
-
     def loader(self, *, split: str | None) -> Loader:
         """Return a loader of the records of `split`, without augmentation."""
-        return Loader(
-            self.dataset,
-            self.method.needs,
-            batch_size=256,
-            seed=self.spec.seed,
-            split=split,
-            image_px=self.image_px,
-            prefetch=0,
+        return open_loader(
+            self.method, self.config, self.dataset, batch_size=256, seed=self.spec.seed, split=split, prefetch=0
         )
 
     def untrained(self) -> OpenedRun:

@@ -76,7 +76,7 @@ def project_run(run_path: Path, projection: str, step: int, progress: Progress) 
 
     with OpenedRun(run_path, step=None if step < 0 else step) as run:
         progress(0, 3, "parts", "features")
-        monitor = QualityMonitor(run.dataset, run.method.needs, image_px=run.image_px, seed=run.spec.seed)
+        monitor = QualityMonitor(run.dataset, run.method, run.config, seed=run.spec.seed)
         loader = run.loader(split=None)
         sample = monitor.sample
         features = embed_records(run.model, loader, sample).features

@@ -6,8 +6,8 @@ import time
 
 import torch
 
-from engine.data.loader import Loader
 from engine.errors import DataError
+from engine.feeding import open_loader
 from engine.protocol.messages import DryRunResult, RunSpec
 from engine.protocol.schema import misfit
 from engine.registry import find_method
@@ -44,11 +44,10 @@ def dry_run(spec: RunSpec, link: Link) -> DryRunResult:
     fabric = open_fabric(spec.device, settings.precision)
     device = fabric.device
     dataset = open_dataset(spec.dataset)
-    image_px = int(getattr(config, "image_px", 0))
     try:
         if reason := misfit(method.needs, dataset.schema):
             raise DataError(f"{dataset.info.name} does not fit {method.id}: it {reason}.", "Choose other data.")
-        loader = Loader(dataset, method.needs, batch_size=settings.batch_size, seed=spec.seed, image_px=image_px)
+        loader = open_loader(method, config, dataset, batch_size=settings.batch_size, seed=spec.seed)
         model = build_model(method, config, dataset.schema, seed=spec.seed)
         sizes = [(parameter.numel(), parameter.nbytes, parameter.requires_grad) for parameter in model.parameters()]
         state_bytes = sum(value.nbytes for value in model.state_dict().values())

@@ -13,10 +13,10 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from engine.data.loader import Loader
 from engine.data.store import Dataset
 from engine.errors import DataError, SelfsightError
 from engine.evaluation.quality import QualityMonitor
+from engine.feeding import open_loader
 from engine.inspections.live import LiveViews
 from engine.method import Method
 from engine.protocol.inspections import Embedding
@@ -102,15 +102,14 @@ def setup(folder: RunFolder, link: Link, control: Control, journal: Journal) -> 
     fabric = open_fabric(spec.device, settings.precision)
     dataset = open_dataset(spec.dataset)
     _check_fit(method, dataset)
-    image_px = int(getattr(config, "image_px", 0))
-    loader = Loader(dataset, method.needs, batch_size=settings.batch_size, seed=spec.seed, image_px=image_px)
+    loader = open_loader(method, config, dataset, batch_size=settings.batch_size, seed=spec.seed)
     try:
         watcher = monitor = None
         if rank() == 0:
             watcher = Watcher(folder, link, journal, LiveViews(method, config, dataset, seed=spec.seed))
             if settings.evaluate_every:
                 previous = newest_map(folder)
-                monitor = QualityMonitor(dataset, method.needs, image_px=image_px, seed=spec.seed, previous=previous)
+                monitor = QualityMonitor(dataset, method, config, seed=spec.seed, previous=previous)
         session = Session(
             folder=folder, link=link, control=control, journal=journal, spec=spec, method=method, config=config,
             settings=settings, fabric=fabric, dataset=dataset, loader=loader, watcher=watcher, monitor=monitor,

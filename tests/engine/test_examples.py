@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from engine.contract.subject import Subject
+from engine.data.windows import Window
 from engine.errors import MethodError
 from engine.method import Method
 from engine.methods import simclr
@@ -72,3 +73,32 @@ def test_that_companions_do_not_depend_on_the_batch(suffix: str) -> None:
     subject = subject_of(*needs)
     key = f"cine_{suffix}"
     assert torch.equal(subject.batch(3)[key][2:], subject.batch(1, first=2)[key])
+
+
+def windowed(window: Window, *needs: Need) -> Subject:
+    """Return example records of a method that takes windows of its first need."""
+    method = dataclasses.replace(simclr.METHOD, needs=needs, windows=lambda _config, _schema: {needs[0].key: window})
+    return Subject.of(method)
+
+
+CLIP = Need(kinds=(FieldKind.CLIP,))
+
+
+def test_that_windows_come_out_of_larger_and_smaller_records() -> None:
+    subject = windowed(
+        Window(size={"T": 8, "H": 16}, count=2), CLIP, Need(kinds=(FieldKind.MASK,), of="clip", suffix="mask")
+    )
+    batch = subject.batch(4)
+    assert subject.schema.fields[0].shape[:1] == subject.schema.fields[1].shape[:1] == (None,)
+    assert batch["clip"].shape[:4] == (4, 2, 8, 3)
+    assert batch["clip_mask"].shape[:4] == (4, 2, 8, 16)
+    assert batch.specs["clip"].shape == batch["clip"].shape[2:]
+    assert len(set(batch.places["clip"].whole[:, 0].tolist())) == 4
+    assert batch.places["clip"].extent[3, 0].tolist() == [6, 12]
+
+
+def test_that_example_windows_do_not_depend_on_the_batch_and_move_from_step_to_step() -> None:
+    subject = windowed(Window(size={"T": 4}, short="repeat"), CLIP)
+    assert torch.equal(subject.batch(4)["clip"][2:3], subject.batch(1, first=2)["clip"])
+    assert not torch.equal(subject.batch(4)["clip"], subject.batch(4, draw=1)["clip"])
+    assert torch.equal(subject.shown(2)["clip"], subject.shown(4)["clip"][:2])

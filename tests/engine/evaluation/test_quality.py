@@ -1,5 +1,7 @@
 """The quality curve: what it measures, when it warns, and that maps stay put."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,11 @@ from engine.data.samples import make_sample
 from engine.data.store import Dataset
 from engine.evaluation.quality import QualityMonitor
 from engine.method import Features
+from engine.methods import simclr
 from engine.protocol.schema import FieldKind, Need
 from engine.views.pixels import evaluation_view
 
-NEEDS = (Need(kinds=(FieldKind.IMAGE,)),)
+METHOD = dataclasses.replace(simclr.METHOD, needs=(Need(kinds=(FieldKind.IMAGE,)),))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ class Pixels(nn.Module):
 
 
 def monitor(dataset: Dataset) -> QualityMonitor:
-    return QualityMonitor(dataset, NEEDS, image_px=0, seed=0)
+    return QualityMonitor(dataset, METHOD, simclr.SimCLRConfig(image_px=8), seed=0)
 
 
 def test_that_features_that_tell_digits_apart_read_far_above_chance_and_healthy(digits: Dataset) -> None:
