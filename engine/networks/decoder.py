@@ -25,6 +25,7 @@ class MaskedDecoder(nn.Module):
         prefix: tokens before the patches (class token, registers); they take part, and are dropped at the end.
         sine_order: see `sine_positions`.
         norm_eps: of all layer norms.
+        positions: (prefix + N, dim), fixed; by default zeros for the prefix and `sine_positions` of the grid.
     """
 
     pos_embed: Tensor
@@ -42,14 +43,16 @@ class MaskedDecoder(nn.Module):
         prefix: int = 1,
         sine_order: SineOrder = "column first",
         norm_eps: float = 1e-6,
+        positions: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.prefix = prefix
         self.depth = depth
         self.embed = nn.Linear(encoder_dim, dim)
         self.mask_token = nn.Parameter(torch.empty(1, 1, dim))
-        positions = sine_positions(grid, dim, sine_order)
-        self.register_buffer("pos_embed", torch.cat((torch.zeros(prefix, dim), positions)).unsqueeze(0))
+        if positions is None:
+            positions = torch.cat((torch.zeros(prefix, dim), sine_positions(grid, dim, sine_order)))
+        self.register_buffer("pos_embed", positions.unsqueeze(0))
         self.blocks = nn.ModuleList(Block(dim, heads, mlp_ratio=mlp_ratio, norm_eps=norm_eps) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=norm_eps)
         self.predict = nn.Linear(dim, outputs)
