@@ -7,10 +7,13 @@ from typing import Final
 from app.theme import Theme
 from app.viewers.attention import AttentionViewer
 from app.viewers.base import Viewer
+from app.viewers.curve_lines import CurvesViewer
 from app.viewers.embedding import EmbeddingViewer
 from app.viewers.feature_map import FeatureMapViewer
 from app.viewers.histogram import HistogramViewer
+from app.viewers.matches import MatchesViewer
 from app.viewers.neighbours import NeighboursViewer
+from app.viewers.pictures import PicturesViewer
 from app.viewers.prototypes import PrototypesViewer
 from app.viewers.reconstruction import ReconstructionViewer
 from app.viewers.samples import SamplesViewer
@@ -21,10 +24,13 @@ from app.viewers.unsupported import UnsupportedViewer
 VIEWERS: Final[dict[str, type[Viewer]]] = {
     # tag of the inspection kind: viewer
     "attention": AttentionViewer,
+    "curves": CurvesViewer,
     "embedding": EmbeddingViewer,
     "feature-map": FeatureMapViewer,
     "histogram": HistogramViewer,
+    "matches": MatchesViewer,
     "neighbours": NeighboursViewer,
+    "pictures": PicturesViewer,
     "prototypes": PrototypesViewer,
     "reconstruction": ReconstructionViewer,
     "samples": SamplesViewer,

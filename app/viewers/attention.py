@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QComboBox, QWidget
 from app.theme import Theme
 from app.viewers import painting
 from app.viewers.base import PADDING_PX, Canvas, Viewer, compact, draw_text
+from app.viewers.table_twin import Table
 from app.widgets.numbers import count
 from engine.protocol.inspections import Attention
 
@@ -65,6 +66,23 @@ class AttentionViewer(Viewer):
         share = f"{float(weights.max()) * 100:.1f} %"
         where = f"strongest at row {best[0]}, column {best[1]} with {share}"
         return f"{super().sentence()}, {self._query_text(inspection)}, {where}"
+
+    def table(self) -> Table:
+        """Return a row for each patch: where it is, and what share of the attention it gets, strongest first."""
+        inspection = self.inspection
+        if not isinstance(inspection, Attention):
+            return (), ()
+        weights = self._weights(inspection)
+        order = np.argsort(-weights, axis=None, kind="stable")
+        rows = tuple(
+            (
+                str(place // weights.shape[1]),
+                str(place % weights.shape[1]),
+                f"{float(weights.ravel()[place]) * 100:.3f}",
+            )
+            for place in order.tolist()
+        )
+        return ("row", "column", "attention, %"), rows
 
     # ── what the user chooses ────────────────────────────────────────────────────────────────────
 
@@ -216,7 +234,8 @@ class AttentionViewer(Viewer):
         ):
             head = QRectF(left, area.top() + PADDING_PX - 2, max(width, 0), 20)
             draw_text(painter, head, title, theme.color("text2"), align=Qt.AlignmentFlag.AlignHCenter)
-        for place, image in ((first, self._images[0]), (second, self._images[1])):
+        over = self._images[0] if self.canvas.overlay_off else self._images[1]
+        for place, image in ((first, self._images[0]), (second, over)):
             painter.fillRect(place, theme.color("mat"))
             painting.draw_picture(painter, place, image)
         cell = self._query_cell(inspection)

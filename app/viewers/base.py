@@ -21,6 +21,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QComboBox, QLabel, QSizePolicy, QStackedLayout, QWidget
 
 from app.theme import Theme, set_state
+from app.viewers.table_twin import Table, TableTwin
 from app.widgets.numbers import count
 from engine.protocol.inspections import Choice, Inspection
 from engine.protocol.wire import save_inspection
@@ -45,6 +46,7 @@ class Canvas(QWidget):
         self.on_key: Callable[[QKeyEvent], bool] | None = None  # returns whether it used the key
         self._smallest = smallest
         self._ring = QColor(0, 0, 0, 0)
+        self.overlay_off = False  # X is held: show the picture without what lies over it
         self._is_keyboard_focus = False
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -96,8 +98,23 @@ class Canvas(QWidget):
         super().leaveEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Offer a key to the viewer; what it does not use goes on to the page."""
+        """Take X, offer another key to the viewer; what it does not use goes on to the page."""
+        if event.key() == Qt.Key.Key_X and not event.modifiers():
+            self._set_overlay_off(off=True)
+            return
         event.setAccepted(self.on_key is not None and self.on_key(event))
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        """Show what lies over the picture again when X is let go."""
+        if event.key() == Qt.Key.Key_X and not event.isAutoRepeat():
+            self._set_overlay_off(off=False)
+            return
+        super().keyReleaseEvent(event)
+
+    def _set_overlay_off(self, *, off: bool) -> None:
+        if off != self.overlay_off:
+            self.overlay_off = off
+            self.update()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Report the wheel, where somebody listens."""
@@ -118,6 +135,7 @@ class Canvas(QWidget):
     def focusOutEvent(self, event: QFocusEvent) -> None:
         """Hide the ring."""
         super().focusOutEvent(event)
+        self.overlay_off = False
         self.update()
 
 
@@ -145,6 +163,7 @@ class Viewer(QWidget):
         self._message.setMargin(24)
         set_state(self._message, role="qualifier")
         self._stack.addWidget(self._message)
+        self.twin = TableTwin(self, self._stack, theme, self.table)
         theme.changed.connect(self._redress)
 
     def set_body(self, body: QWidget) -> None:
@@ -181,10 +200,16 @@ class Viewer(QWidget):
         """Show an inspection of this viewer's kind."""
         self.inspection = inspection
         self._render()
-        if self._body is not None:
+        if self.twin.is_shown:
+            self.twin.refresh()
+        elif self._body is not None:
             self._stack.setCurrentWidget(self._body)
         self.qualifier_changed.emit(self.qualifier())
         self._describe()
+
+    def table(self) -> Table:
+        """Return the numbers behind the picture as names of columns and rows, for `T`; no rows = there is no table."""
+        return (), ()
 
     def want_pictures(self, records: Iterable[int]) -> None:
         """Ask for the pictures of records that are not known yet."""

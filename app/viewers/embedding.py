@@ -11,6 +11,7 @@ from app.theme import Theme
 from app.viewers import points as layer
 from app.viewers.base import Canvas, Viewer, compact, draw_text, step_text
 from app.viewers.scrubber import Scrubber
+from app.viewers.table_twin import Table
 from app.widgets.numbers import count
 from engine.protocol.inspections import Array, Embedding
 
@@ -99,6 +100,18 @@ class EmbeddingViewer(Viewer):
         if len(shown.explained) >= 2:
             text += f", {sum(shown.explained[:2]) * 100:.0f} % of the variance"
         return text
+
+    def table(self) -> Table:
+        """Return a row for each point."""
+        shown = self.inspection
+        if not isinstance(shown, Embedding):
+            return (), ()
+        names = [shown.classes[label] if 0 <= label < len(shown.classes) else "" for label in shown.labels.tolist()]
+        rows = tuple(
+            (count(record), name, f"{x:.4g}", f"{y:.4g}")
+            for record, name, (x, y) in zip(shown.records.tolist(), names, shown.points.tolist(), strict=True)
+        )
+        return ("record", "label", "first axis", "second axis"), rows
 
     def set_projection_text(self, name: str, text: str) -> None:
         """Change what a projection's entry says, e.g. "UMAP (computing, 2 of 3 parts)"."""

@@ -8,8 +8,9 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.theme import Theme
 from app.viewers.base import Viewer
+from app.viewers.table_twin import Table
 from app.widgets.chips import Swatch
-from app.widgets.numbers import count
+from app.widgets.numbers import count, number
 from app.widgets.panel import label
 from app.widgets.plots import Plot
 from engine.protocol.inspections import Histogram
@@ -37,6 +38,16 @@ class HistogramViewer(Viewer):
             return ""
         return f"{super().qualifier()}, {count(float(shown.counts.sum()))} values in {len(shown.edges) - 1} bins"
 
+    def table(self) -> Table:
+        """Return a row for each bin."""
+        shown = self.inspection
+        if not isinstance(shown, Histogram):
+            return (), ()
+        ends = zip(shown.edges[:-1], shown.edges[1:], shown.counts.T, strict=True)
+        rows = tuple((number(float(low)), number(float(high)), *(count(float(each)) for each in values))
+                     for low, high, values in ends)  # fmt: skip
+        return (f"from {shown.unit}".strip(), "to", *shown.series), rows
+
     def _render(self) -> None:
         shown = self.inspection
         if not isinstance(shown, Histogram):
@@ -46,15 +57,15 @@ class HistogramViewer(Viewer):
         while (item := self._legend.takeAt(0)) is not None:
             if (old := item.widget()) is not None:
                 old.deleteLater()
-        for number, name in enumerate(shown.series):
-            colour = self.theme.categorical(number)
-            counts = np.asarray(shown.counts[number], np.float64)
+        for place, name in enumerate(shown.series):
+            colour = self.theme.categorical(place)
+            counts = np.asarray(shown.counts[place], np.float64)
             fill = None
-            if number == 0:
+            if place == 0:
                 fill = pg.mkColor(colour)
                 fill.setAlphaF(0.35)
             curve = pg.PlotCurveItem(
-                np.asarray(shown.edges, np.float64), counts, stepMode="center", pen=self.plot.pen(number)
+                np.asarray(shown.edges, np.float64), counts, stepMode="center", pen=self.plot.pen(place)
             )
             if fill is not None:
                 curve.setFillLevel(0.0)

@@ -11,7 +11,8 @@ from app.theme import Theme
 from app.viewers.base import compact
 from app.viewers.curve_plot import CurvePlot, Mark, empty_note
 from app.viewers.curves import Series, newest_pass
-from app.widgets.numbers import count
+from app.viewers.table_twin import Table, TableTwin
+from app.widgets.numbers import count, number
 from app.workspace_model import RunHistoryModel
 from engine.protocol.messages import RunEvent
 
@@ -46,6 +47,7 @@ class LossChart(QWidget):
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty)
         self._stack.addWidget(self.plot)
+        self.twin = TableTwin(self, self._stack, theme, self.table)
 
     def header_widgets(self) -> list[QWidget]:
         """Return smoothing, scale and axis."""
@@ -55,6 +57,18 @@ class LossChart(QWidget):
     def message(self) -> str:
         """What is said instead of a chart, or ""."""
         return self._empty.text() if self._stack.currentIndex() == 0 else ""
+
+    def table(self) -> Table:
+        """Return a row for each step, newest first, with every term as it was, unsmoothed."""
+        series = self.plot.series
+        if not series:
+            return (), ()
+        first = series[0].x.tolist()
+        columns = [dict(zip(each.x.tolist(), each.y.tolist(), strict=True)) for each in series]
+        rows = tuple(
+            (number(x), *(f"{column[x]:.5g}" if x in column else "—" for column in columns)) for x in reversed(first)
+        )
+        return (self.axis.currentText(), *(each.name for each in series)), rows
 
     def show_history(self, history: RunHistoryModel, *, batch: int, saved_step: int) -> None:
         """Show the losses of a run; `batch` turns steps into images."""
@@ -82,7 +96,10 @@ class LossChart(QWidget):
         units = {"step": ("step", "steps"), "image": ("image", "images"), "time": ("second", "s")}
         self.plot.set_x(*units[axis])
         self.plot.show_series(series, self._marks(history, axis))
-        self._stack.setCurrentIndex(1)
+        if self.twin.is_shown:
+            self.twin.refresh()
+        else:
+            self._stack.setCurrentIndex(1)
 
     def export_to(self, path: Path, reproduce: str = "") -> list[Path]:
         """Write a PNG and the unsmoothed values as .npz; return the files.

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.theme import Theme
 from app.viewers.base import Canvas, Viewer
+from app.viewers.table_twin import Table
 from app.viewers.tiles import Tile, draw_tiles
 from app.widgets.numbers import count, number
 from engine.protocol.inspections import Neighbours
@@ -28,6 +29,20 @@ class NeighboursViewer(Viewer):
         """Return step and metric."""
         shown = self.inspection
         return f"{super().qualifier()}, {shown.metric}" if isinstance(shown, Neighbours) else ""
+
+    def table(self) -> Table:
+        """Return a row for each neighbour of each query."""
+        shown = self.inspection
+        if not isinstance(shown, Neighbours):
+            return (), ()
+        rows = tuple(
+            (count(query), str(rank + 1), count(record), number(distance, 4))
+            for query, near, distances in zip(
+                shown.queries.tolist(), shown.neighbours.tolist(), shown.distances.tolist(), strict=True
+            )
+            for rank, (record, distance) in enumerate(zip(near, distances, strict=True))
+        )
+        return ("query", "rank", "record", shown.metric), rows
 
     def _render(self) -> None:
         shown = self.inspection

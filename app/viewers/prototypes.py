@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QComboBox, QWidget
 from app.theme import Theme
 from app.viewers import painting
 from app.viewers.base import Canvas, Viewer
+from app.viewers.table_twin import Table
 from app.viewers.tiles import Tile, draw_tiles
 from app.widgets.numbers import count, share
 from engine.protocol.inspections import Prototypes
@@ -43,6 +44,21 @@ class PrototypesViewer(Viewer):
         dead = int((shown.usage < DEAD_SHARE).sum())
         amount = f"{count(len(self._tiles))} of {count(len(shown.usage))} prototypes"
         return f"{super().qualifier()}, {amount}, {count(dead)} dead (< 0.01 %)"
+
+    def table(self) -> Table:
+        """Return a row for each prototype, most used first."""
+        shown = self.inspection
+        if not isinstance(shown, Prototypes):
+            return (), ()
+        rows = tuple(
+            (
+                count(at),
+                f"{float(shown.usage[at]) * 100:.3f}",
+                ", ".join(count(each) for each in shown.nearest[at].tolist()),
+            )
+            for at in np.argsort(-shown.usage, kind="stable").tolist()
+        )
+        return ("prototype", "use, %", "nearest records"), rows
 
     def _render(self) -> None:
         shown = self.inspection

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QComboBox, QWidget
 from app.theme import Theme
 from app.viewers import painting
 from app.viewers.base import PADDING_PX, Canvas, Viewer, draw_text
+from app.viewers.table_twin import Table
 from app.widgets.numbers import count
 from engine.protocol.inspections import Reconstruction
 
@@ -59,6 +60,14 @@ class ReconstructionViewer(Viewer):
         """Return what is shown as one sentence."""
         shown = "; ".join(f"{row.label or 'record'} {row.record}, PSNR {row.psnr_db:.1f} dB" for row in self._rows)
         return f"{super().sentence()}: {shown}"
+
+    def table(self) -> Table:
+        """Return a row for each record that is drawn."""
+        rows = tuple(
+            (row.label, count(row.record), f"{row.hidden[0]} of {row.hidden[1]}", f"{row.psnr_db:.2f}")
+            for row in self._rows
+        )
+        return ("label", "record", "hidden patches", "PSNR, dB"), rows
 
     def _change_count(self) -> None:
         self.choice = msgspec.structs.replace(self.choice, count=int(self._samples.currentData()))
@@ -128,7 +137,8 @@ class ReconstructionViewer(Viewer):
             for picture, place in zip(row.pictures, places, strict=True):
                 painter.fillRect(place, theme.color("mat"))
                 painting.draw_picture(painter, place, picture)
-            painting.draw_hidden(painter, places[1], row.mask, theme.color("sunken"), theme.color("control"))
+            if not self.canvas.overlay_off:
+                painting.draw_hidden(painter, places[1], row.mask, theme.color("sunken"), theme.color("control"))
             self._paint_facts(painter, row, places[3], area)
         self._paint_foot(painter, area, factor)
 

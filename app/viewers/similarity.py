@@ -10,10 +10,12 @@ from PySide6.QtWidgets import QWidget
 from app.theme import Theme
 from app.viewers import painting
 from app.viewers.base import PADDING_PX, Canvas, Viewer, draw_text
+from app.viewers.table_twin import Table
 from app.widgets.numbers import count, number
 from engine.protocol.inspections import Array, Similarity
 
 LARGEST_SIDE = 2000
+MOST_COLUMNS = 200  # of the table
 
 
 class SimilarityViewer(Viewer):
@@ -39,6 +41,19 @@ class SimilarityViewer(Viewer):
         rows, columns = shown.values.shape
         blocks = f", means of {self._block} × {self._block}" if self._block > 1 else ""
         return f"{super().qualifier()}, {count(rows)} × {count(columns)}, {shown.unit}{blocks}"
+
+    def table(self) -> Table:
+        """Return the matrix, at most 200 columns of it."""
+        shown = self.inspection
+        if not isinstance(shown, Similarity):
+            return (), ()
+        values = shown.values[:, :MOST_COLUMNS]
+        names = [shown.columns[at] if at < len(shown.columns) else str(at) for at in range(values.shape[1])]
+        rows = tuple(
+            (shown.rows[at] if at < len(shown.rows) else str(at), *(f"{float(each):.3f}" for each in row))
+            for at, row in enumerate(values)
+        )
+        return ("", *names), rows
 
     def _render(self) -> None:
         shown = self.inspection

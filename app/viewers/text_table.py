@@ -19,11 +19,11 @@ class TextTableViewer(Viewer):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(theme, parent)
         self.model = TextTableModel(self)
-        self.table = make_table(self.model, theme, "Text table")
-        copy = QShortcut(QKeySequence.StandardKey.Copy, self.table)
+        self.view = make_table(self.model, theme, "Text table")
+        copy = QShortcut(QKeySequence.StandardKey.Copy, self.view)
         copy.setContext(Qt.ShortcutContext.WidgetShortcut)
         copy.activated.connect(lambda: QGuiApplication.clipboard().setText(self.model.as_text()))
-        self.set_body(self.table)
+        self.set_body(self.view)
 
     def qualifier(self) -> str:
         """Return step and number of rows."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPointF, Qt
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QImage
-from PySide6.QtTest import QAbstractItemModelTester
+from PySide6.QtTest import QAbstractItemModelTester, QTest
 from pytestqt.qtbot import QtBot
 
 from app.theme import Theme
@@ -18,14 +18,18 @@ from app.viewers.base import Canvas
 from app.viewers.curves import newest_pass, thin_line
 from app.viewers.embedding import EmbeddingViewer
 from app.viewers.events import EventsModel
+from app.viewers.matches import MatchesViewer
 from app.viewers.reconstruction import ReconstructionViewer
 from app.viewers.scrubber import Scrubber
 from app.viewers.step_time import advice, phases
 from app.viewers.unsupported import UnsupportedViewer
 from app.widgets.tables import TextTableModel
 from engine.protocol.inspections import (
+    Curves,
     Histogram,
+    Matches,
     Neighbours,
+    Pictures,
     PointCloud,
     Prototypes,
     Samples,
@@ -88,6 +92,36 @@ ALL = {
         nearest_records=np.arange(2),
         seed=1,
     ),
+    "matches": lambda: Matches(
+        view="m",
+        title="M",
+        step=5,
+        left=photographs()[0],
+        right=photographs()[1],
+        from_px=np.array([[5.0, 6.0], [20.0, 30.0], [40.0, 10.0]]),
+        to_px=np.array([[6.0, 7.0], [21.0, 28.0], [38.0, 12.0]]),
+        scores=np.array([0.9, 0.2, 0.6]),
+    ),
+    "pictures": lambda: Pictures(
+        view="s",
+        title="Frequencies",
+        step=5,
+        records=np.arange(2),
+        columns=("input", "spectrum"),
+        pictures=np.stack([photographs()[:2], photographs()[2:4]]),
+    ),
+    "curves": lambda: Curves(
+        view="e",
+        title="Error",
+        step=5,
+        x=np.arange(1.0, 9.0),
+        values=np.stack([10.0 ** -np.arange(8.0), np.full(8, 0.1)]),
+        series=("error", "input"),
+        x_name="frequency, cycles per picture",
+        is_log=True,
+        dashed=("input",),
+        marks=(3.0,),
+    ),
     "text-table": lambda: TextTable(
         view="t", title="T", step=5, columns=("name", "value"), rows=(("a", "1.5"), ("b", "2")), records=np.arange(2)
     ),
@@ -107,6 +141,58 @@ def test_that_every_viewer_draws_its_kind_in_both_themes_and_names_itself(
     assert viewer.message == ""
     assert viewer.accessibleName() == viewer.sentence()
     assert viewer.sentence()
+
+
+TABLES = {
+    "attention": ("row", "column", "attention, %"),
+    "curves": ("frequency, cycles per picture", "error", "input"),
+    "embedding": ("record", "label", "first axis", "second axis"),
+    "histogram": ("from px", "to", "a", "b"),
+    "matches": ("left x, px", "left y, px", "right x, px", "right y, px", "score"),
+    "neighbours": ("query", "rank", "record", "cosine"),
+    "prototypes": ("prototype", "use, %", "nearest records"),
+    "reconstruction": ("label", "record", "hidden patches", "PSNR, dB"),
+    "similarity": ("", "0", "1", "2", "3", "4", "5"),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(TABLES))
+def test_that_t_shows_the_table_behind_a_picture_and_the_picture_again(kind: str, qtbot: QtBot, theme: Theme) -> None:
+    viewer = shown(qtbot, make_viewer(kind, theme))
+    viewer.show_inspection(ALL[kind]())
+    viewer.setFocus()
+    viewer.twin.toggle()
+    model = viewer.twin.model
+    assert tuple(model.headerData(at, Qt.Orientation.Horizontal) for at in range(model.columnCount())) == TABLES[kind]
+    assert model.rowCount() > 0
+    viewer.show_inspection(ALL[kind]())
+    assert viewer.twin.is_shown
+    viewer.twin.toggle()
+    assert not viewer.twin.is_shown
+
+
+def test_that_the_best_match_comes_first_and_pointing_at_its_end_lights_it(qtbot: QtBot, theme: Theme) -> None:
+    viewer = shown(qtbot, make_viewer("matches", theme))
+    assert isinstance(viewer, MatchesViewer)
+    viewer.show_inspection(ALL["matches"]())
+    assert [row[4] for row in viewer.table()[1]] == ["0.900", "0.600", "0.200"]
+    end = viewer.ends(2, QRectF(viewer.canvas.rect())).p2()
+    viewer.canvas.hovered.emit(end)
+    assert viewer.lit == 1
+    viewer.canvas.pressed.emit(end)
+    viewer.canvas.hovered.emit(None)
+    assert (viewer.lit, viewer.pinned) == (-1, 1)
+
+
+def test_that_the_overlay_is_off_while_x_is_held(qtbot: QtBot, theme: Theme) -> None:
+    viewer = shown(qtbot, make_viewer("matches", theme))
+    assert isinstance(viewer, MatchesViewer)
+    viewer.show_inspection(ALL["matches"]())
+    with_lines = viewer.canvas.grab().toImage()
+    QTest.keyPress(viewer.canvas, Qt.Key.Key_X)
+    assert viewer.canvas.grab().toImage() != with_lines
+    QTest.keyRelease(viewer.canvas, Qt.Key.Key_X)
+    assert viewer.canvas.grab().toImage() == with_lines
 
 
 @pytest.mark.parametrize("kind", sorted(VIEWERS))
