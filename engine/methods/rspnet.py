@@ -30,6 +30,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from engine.data.batch import Batch
+from engine.data.windows import Window
 from engine.evaluation.linear import logistic_probe
 from engine.form_fields import CropArea, FlipChance, ImagePx, Share, Temperature, setting
 from engine.inspections.generic import as_picture
@@ -43,11 +44,9 @@ from engine.protocol.schema import FieldKind, Need, Schema
 from engine.views.clips import (
     ClipRecipe,
     crop_clips,
-    even_starts,
-    frame_numbers,
-    frame_numbers_by_time,
+    frames_by_step,
+    frames_by_time,
     plain_clips,
-    random_starts,
     still_share,
     take_frames,
 )
@@ -113,6 +112,12 @@ class RSPNetConfig(Config, frozen=True, kw_only=True):
 # fmt: on
 
 
+def two_windows(config: RSPNetConfig, schema: Schema) -> dict[str, Window]:  # noqa: ARG001
+    """Return what is cut out of a video: two windows long enough for the fastest clip; more, evenly, to measure."""
+    span = config.frames * max(config.speeds)
+    return {"clip": Window(size={"T": span}, count=2, short="repeat", shown={"T": config.evaluation_clips})}
+
+
 def relative_speeds(batch: Batch, config: RSPNetConfig, rng: Rng) -> dict[str, Tensor]:
     """Return three clips of every video, (B, C, T, s, s) each, and what is known of them.
 
@@ -120,7 +125,7 @@ def relative_speeds(batch: Batch, config: RSPNetConfig, rng: Rng) -> dict[str, T
     start, crop and colours), at the other speed. `is_fast` (B,) bool tells the query's speed, `still` (B,) the share
     of repeated frames, `record` (B,) the number of the record.
     """
-    videos, spec = batch["clip"], batch.specs["clip"]
+    spec = batch.specs["clip"]
     strength = JITTER * config.colour_strength
     recipe = ClipRecipe(
         size_px=config.image_px,
@@ -131,29 +136,35 @@ def relative_speeds(batch: Batch, config: RSPNetConfig, rng: Rng) -> dict[str, T
         blur_chance=config.blur_chance,
     )
     speed = config.speeds[rng.scalar_integer(0, len(config.speeds))]
-    length, count = videos.shape[1], config.frames
     is_fast = rng.spawn("speed").chance(0.5)
     ours, theirs = torch.where(is_fast, speed, 1), torch.where(is_fast, 1, speed)
-    first, second = (random_starts(rng.spawn(f"start of {name}"), length, count * speed) for name in ("query", "key"))
-    asked = take_frames(videos, number_frames(batch, first, ours, count))
+    (first, first_times), (second, second_times) = windows(batch)[0], windows(batch)[-1]
+    asked = take_frames(first, number_frames(first_times, ours, config.frames))
     query = crop_clips(asked, rng.spawn("query"), recipe, spec=spec)
-    numbers = torch.cat([number_frames(batch, second, each, count) for each in (ours, theirs)], dim=1)
-    keys = crop_clips(take_frames(videos, numbers), rng.spawn("key"), recipe, spec=spec)
+    numbers = torch.cat([number_frames(second_times, each, config.frames) for each in (ours, theirs)], dim=1)
+    keys = crop_clips(take_frames(second, numbers), rng.spawn("key"), recipe, spec=spec)
     return {
         "query": query,
-        "same": keys[:, :, :count],
-        "other": keys[:, :, count:],
+        "same": keys[:, :, : config.frames],
+        "other": keys[:, :, config.frames :],
         "is_fast": is_fast,
         "still": still_share(asked),
         "record": batch.index,
     }
 
 
-def number_frames(batch: Batch, start: Tensor, speed: Tensor | int, count: int) -> Tensor:
-    """Return which frames (B, count) a clip has that begins with frame `start` (B,), at a speed (B,)."""
-    if TIMES.key in batch:
-        return frame_numbers_by_time(batch[TIMES.key], start, speed, count)
-    return frame_numbers(start, speed, count, batch["clip"].shape[1])
+def windows(batch: Batch) -> list[tuple[Tensor, Tensor | None]]:
+    """Return the windows that were cut out of the videos, (B, L, C, H, W) each, and their frame times (B, L)."""
+    clips = batch["clip"]
+    times = batch[TIMES.key] if TIMES.key in batch else None  # noqa: SIM401 a batch is no dictionary
+    if clips.ndim == 5:
+        return [(clips, times)]
+    return [(clips[:, number], None if times is None else times[:, number]) for number in range(clips.shape[1])]
+
+
+def number_frames(times: Tensor | None, speed: Tensor, count: int) -> Tensor:
+    """Return which frames (B, count) of a window make a clip at a speed (B,)."""
+    return frames_by_step(speed, count) if times is None else frames_by_time(times, speed, count)
 
 
 class TwoHeads(nn.Module):
@@ -229,19 +240,13 @@ class RSPNet(nn.Module):
 
         Places (B, N, E) are those of the middle clip.
         """
-        config = self.config
-        videos, spec = batch["clip"], batch.specs["clip"]
-        starts = even_starts(videos.shape[1], config.frames, config.evaluation_clips, videos.device)
-        pooled = torch.zeros((), device=videos.device)
-        middle: Features | None = None
-        for place, start in enumerate(starts.unbind()):
-            numbers = number_frames(batch, start.expand(len(videos)), 1, config.frames)
-            clip = plain_clips(take_frames(videos, numbers), config.image_px, spec=spec)
-            found = self.encoder.features(clip)
-            pooled = pooled + found.pooled / len(starts)
-            if place == len(starts) // 2:
-                middle = found
-        assert middle is not None
+        found = []
+        for clips, times in windows(batch):
+            numbers = number_frames(times, torch.ones_like(batch.index), self.config.frames)
+            view = plain_clips(take_frames(clips, numbers), self.config.image_px, spec=batch.specs["clip"])
+            found.append(self.encoder.features(view))
+        middle = found[len(found) // 2]
+        pooled = torch.stack([features.pooled for features in found]).mean(dim=0)
         return Features(pooled, middle.dense, middle.grid)
 
 
@@ -498,21 +503,29 @@ METHOD = Method(
     },
     views=relative_speeds,
     model=RSPNet,
+    windows=two_windows,
     inspections=(
         Look("speeds", Pictures, "Three clips and their speeds", show_strips,
-             "Query, a clip of the same speed and the same clip at the other speed, with their similarities."),
+             "Query, a clip of the same speed and the same clip at the other speed, with their similarities.",
+             "random"),
         Look("judgements", TextTable, "Judgements of speed", show_judgements,
-             "Which of two clips the motion head takes for the one of the query's speed."),
+             "Which of two clips the motion head takes for the one of the query's speed.",
+             "random"),
         Look("leads", Histogram, "Lead of the same speed", show_leads,
-             "By how much the clip of the same speed is more similar; beyond the margin nothing is learned any more."),
+             "By how much the clip of the same speed is more similar; beyond the margin nothing is learned any more.",
+             "random"),
         Look("activation", VolumeStack, "What drives the similarity", show_activation,
-             "Places of a clip that make it similar to another of the same video, for each head."),
+             "Places of a clip that make it similar to another of the same video, for each head.",
+             "random"),
         Look("neighbours-appearance", Neighbours, "Nearest by appearance", show_alike,
-             "Records of the queue that the appearance head takes for similar."),
+             "Records of the queue that the appearance head takes for similar.",
+             "random"),
         Look("neighbours-motion", Neighbours, "Nearest by motion", show_in_step,
-             "Records of the queue that the motion head takes for similar."),
+             "Records of the queue that the motion head takes for similar.",
+             "random"),
         Look("drift", Histogram, "Query against key network", show_drift,
-             "How far the key network lags behind, and how much of the queue is filled."),
+             "How far the key network lags behind, and how much of the queue is filled.",
+             "random"),
     ),
     nodes=(
         PipelineNode(id="video", text="video", column=0, row=1, role="data"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engine.protocol.schema import FieldSpec
@@ -32,44 +33,29 @@ class ClipRecipe:
     interpolation: Interpolation = "bilinear"
 
 
-def frame_numbers(start: Tensor, step: Tensor | int, count: int, frames: int) -> Tensor:
-    """Return start, start + step, … (B, count) int64, beginning anew at the end of a video of `frames` frames.
-
-    Args:
-        start: (B,) int64.
-        step: frames from one to the next, (B,) or one for all.
-        count: how many.
-        frames: of the video.
-    """
-    along = torch.arange(count, device=start.device)
-    each = step.unsqueeze(1) if isinstance(step, Tensor) else step
-    return (start.unsqueeze(1) + along * each) % frames
+def frames_by_step(step: Tensor, count: int) -> Tensor:
+    """Return 0, step, 2·step, … (B, count) int64 of steps (B,)."""
+    return torch.arange(count, device=step.device) * step.unsqueeze(1)
 
 
-def frame_numbers_by_time(times: Tensor, start: Tensor, step: Tensor | int, count: int) -> Tensor:
-    """Return the frames nearest to evenly spaced times, (B, count) int64: as `frame_numbers`, at any frame rate.
+def frames_by_time(times: Tensor, step: Tensor, count: int) -> Tensor:
+    """Return the frames nearest to 0, 1, … `count` - 1 times `step` intervals after the first, (B, count) int64.
 
     A record's interval is the median of its own; where its frames are evenly spaced, the result is that of
-    `frame_numbers`.
+    `frames_by_step`. A varying rate is not taken for a speed.
 
     Args:
-        times: (B, T) ascending.
-        start: (B,) int64, the first frame.
-        step: intervals from one to the next, (B,) or one for all.
+        times: (B, T) ascending; where they fall back (a video that begins anew), one interval has passed.
+        step: (B,) intervals from one frame to the next.
         count: how many.
     """
-    since = (times - times[:, :1]).double()
-    interval = (since[:, 1:] - since[:, :-1]).median(dim=1).values.clamp_min(1e-9).unsqueeze(1)
-    along = torch.arange(count, device=times.device)
-    each = step.unsqueeze(1) if isinstance(step, Tensor) else step
-    wanted = (since.gather(1, start.unsqueeze(1)) + along * each * interval) % (since[:, -1:] + interval)
+    passed = times.diff(dim=1).double()
+    interval = torch.where(passed > 0, passed, torch.nan).nanmedian(dim=1, keepdim=True).values
+    interval = interval.nan_to_num(1.0)
+    since = F.pad(torch.where(passed > 0, passed, interval).cumsum(dim=1), (1, 0))
+    wanted = frames_by_step(step, count) * interval
     middles = ((since[:, 1:] + since[:, :-1]) / 2).contiguous()
     return torch.searchsorted(middles, wanted - 1e-6 * interval)
-
-
-def random_starts(rng: Rng, frames: int, span: int) -> Tensor:
-    """Return where a span of frames begins, (B,) int64, uniform over the places where it fits, else over all."""
-    return rng.integers(0, frames - span + 1 if frames >= span else frames)
 
 
 def take_frames(clips: Tensor, numbers: Tensor) -> Tensor:
@@ -128,11 +114,3 @@ def plain_clips(frames: Tensor, size_px: int, *, spec: FieldSpec) -> Tensor:
     stacked = sample_grid(frames.flatten(1, 2), grid, size_px, scale=value_scale(frames))[0]
     mean, std = (stacked.new_tensor(values).view(-1, 1, 1, 1) for values in channel_statistics(spec, channels))
     return (stacked.view(records, count, channels, *stacked.shape[2:]).transpose(1, 2) - mean) / std
-
-
-def even_starts(frames: int, span: int, count: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return `count` starts (count,) int64, spread evenly so that a span of frames fits; one lies in the middle."""
-    room = max(0, frames - span)
-    if count == 1:
-        return torch.full((1,), room // 2, dtype=torch.int64, device=device)
-    return torch.arange(count, device=device) * room // (count - 1)

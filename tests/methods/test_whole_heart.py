@@ -1,5 +1,6 @@
 """Whole-Heart against a naive reading of its positions, masks and loss, and the size of its network."""
 
+import dataclasses
 import math
 
 import msgspec
@@ -28,7 +29,7 @@ UK_BIOBANK = Schema(
 
 def built(**changes: object) -> tuple[Subject, WholeHeart, dict[str, torch.Tensor]]:
     subject = Subject.of(METHOD)
-    subject = Subject(METHOD, msgspec.structs.replace(subject.config, **changes), subject.schema, subject.stages)
+    subject = dataclasses.replace(subject, config=msgspec.structs.replace(subject.config, **changes))
     model = subject.models()[0]
     assert isinstance(model, WholeHeart)
     return subject, model.eval(), dict(subject.views(subject.stages[0], subject.batch(6)))

@@ -7,11 +7,9 @@ from engine.protocol.schema import FieldKind, FieldSpec
 from engine.views.clips import (
     ClipRecipe,
     crop_clips,
-    even_starts,
-    frame_numbers,
-    frame_numbers_by_time,
+    frames_by_step,
+    frames_by_time,
     plain_clips,
-    random_starts,
     still_share,
     take_frames,
 )
@@ -28,26 +26,24 @@ def rng(records: int = 3, seed: int = 0) -> Rng:
     return Rng(seed, 0, torch.arange(records))
 
 
-def test_that_numbers_go_on_from_the_beginning_after_the_end() -> None:
-    numbers = frame_numbers(torch.tensor([0, 4]), torch.tensor([1, 2]), 4, 7)
-    assert numbers.tolist() == [[0, 1, 2, 3], [4, 6, 1, 3]]
+def test_that_every_nth_frame_is_taken() -> None:
+    assert frames_by_step(torch.tensor([1, 2]), 4).tolist() == [[0, 1, 2, 3], [0, 2, 4, 6]]
 
 
-def test_that_evenly_spaced_times_give_the_numbers_of_frames() -> None:
-    start, step = torch.tensor([0, 4, 2]), torch.tensor([1, 2, 3])
-    times = (torch.arange(7) / 12.0 + 3.0).expand(3, 7).double()
-    assert frame_numbers_by_time(times, start, step, 4).tolist() == frame_numbers(start, step, 4, 7).tolist()
+def test_that_evenly_spaced_times_give_every_nth_frame() -> None:
+    step = torch.tensor([1, 2, 3])
+    times = (torch.arange(12) / 12.0 + 3.0).expand(3, 12).double()
+    assert torch.equal(frames_by_time(times, step, 4), frames_by_step(step, 4))
 
 
 def test_that_a_gap_in_the_times_is_not_taken_for_speed() -> None:
     times = torch.tensor([[0.0, 1.0, 2.0, 3.0, 6.0, 7.0, 8.0, 9.0]])  # frames 4 and 5 of a steady clip are missing
-    assert frame_numbers_by_time(times, torch.tensor([0]), 2, 5).tolist() == [[0, 2, 3, 4, 6]]
+    assert frames_by_time(times, torch.tensor([2]), 5).tolist() == [[0, 2, 3, 4, 6]]
 
 
-def test_that_a_span_begins_where_it_fits_and_anywhere_in_a_short_video() -> None:
-    starts = random_starts(rng(500), 10, 8)
-    assert sorted(set(starts.tolist())) == [0, 1, 2]
-    assert sorted(set(random_starts(rng(500), 5, 8).tolist())) == [0, 1, 2, 3, 4]
+def test_that_a_video_that_begins_anew_goes_on_in_time() -> None:
+    times = torch.tensor([[3.0, 4.0, 5.0, 0.0, 1.0, 2.0, 3.0]])
+    assert frames_by_time(times, torch.tensor([2]), 4).tolist() == [[0, 2, 4, 6]]
 
 
 def test_that_frames_are_taken_per_record() -> None:
@@ -77,9 +73,3 @@ def test_that_a_whole_crop_without_colours_is_the_plain_clip() -> None:
     videos = clips()[..., :20]
     recipe = ClipRecipe(size_px=20, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
     assert_close(crop_clips(videos, rng(), recipe, spec=SPEC), plain_clips(videos, 20, spec=SPEC), atol=1e-4, rtol=1e-4)
-
-
-def test_that_starts_are_spread_from_the_first_to_the_last_place() -> None:
-    assert even_starts(72, 16, 3).tolist() == [0, 28, 56]
-    assert even_starts(72, 16, 1).tolist() == [28]
-    assert even_starts(8, 16, 3).tolist() == [0, 0, 0]
