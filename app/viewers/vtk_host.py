@@ -1,4 +1,4 @@
-"""VTK inside our window: one scene, drawn off screen and painted into whichever widget wants it.
+"""VTK inside our window: scenes drawn off screen, one window of VTK for all, and painted into the widgets they are for.
 
 VTK's own Qt widget is a native window inside ours. It cannot be grabbed for an export, fails on Wayland, and shares
 the thread's OpenGL state with Qt's and napari's canvases (pyvistaqt#445, #810, vispy#2436). So VTK draws into its own
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -25,6 +26,7 @@ from PySide6.QtGui import (
     QWheelEvent,
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
+from shiboken6 import getCppPointer
 
 from app.theme import Theme
 from app.tokens import COLOURS
@@ -42,7 +44,7 @@ Vector = tuple[float, float, float]
 
 
 class VtkHost(LibraryHost):
-    """The one VTK scene of the window. `shared(theme)` finds it; whoever takes it with `take` fills it anew."""
+    """The one VTK of the window, `shared(theme)` finds it. Every owner has a scene of its own, made by `take`."""
 
     title: ClassVar[str] = "VTK"
     modules: ClassVar[tuple[str, ...]] = (
@@ -54,22 +56,42 @@ class VtkHost(LibraryHost):
         "vtkmodules.vtkInteractionStyle",
         "vtkmodules.util.numpy_support",
     )
-    drawn = Signal()  # the picture is out of date
-    taken = Signal(object)  # who has the scene from now on
+    drawn = Signal()  # the picture of the scene that is up is out of date
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
-        self.owner: QObject | None = None
-        self.renderer: Any = None
+        self.owner: QObject | None = None  # whose scene is up: drawn, turned, filled
+        self.renderer: Any = None  # of that scene
+        self._scenes: dict[int, Any] = {}  # by the address of the owner
         self.interactor: Any = None
         self._window: Any = None
 
     def take(self, owner: QObject) -> None:
-        """Give the scene, empty, to another owner."""
-        if self.owner is not owner:
-            self.owner = owner
-            self.taken.emit(owner)
+        """Put up an empty scene of an owner."""
+        key = _address(owner)
+        if key not in self._scenes:
+            self._scenes[key] = _new_renderer()
+            owner.destroyed.connect(partial(self._forget, key))
+        self.put_up(owner)
         self.clear()
+
+    def put_up(self, owner: QObject) -> bool:
+        """Make the scene of an owner the one that is drawn and turned; return whether it has one."""
+        scene = self._scenes.get(_address(owner))
+        if scene is None or self._window is None:
+            return False
+        if self.owner is not owner:
+            if self.renderer is not None:
+                self._window.RemoveRenderer(self.renderer)
+            self._window.AddRenderer(scene)
+            self.owner, self.renderer = owner, scene
+        return True
+
+    def _forget(self, key: int, _owner: QObject | None = None) -> None:
+        scene = self._scenes.pop(key, None)
+        if scene is not None and scene is self.renderer and self._window is not None:
+            self._window.RemoveRenderer(scene)
+            self.owner = self.renderer = None
 
     def clear(self) -> None:
         """Remove everything from the scene."""
@@ -78,7 +100,7 @@ class VtkHost(LibraryHost):
 
     def render(self, size: QSize) -> QImage:
         """Return a picture of the scene of a size in device pixels; an empty one before it is ready."""
-        if self._window is None or size.isEmpty():
+        if self._window is None or self.renderer is None or size.isEmpty():
             return QImage()
         width, height = min(size.width(), LARGEST_PX), min(size.height(), LARGEST_PX)
         current = QOpenGLContext.currentContext()
@@ -120,15 +142,14 @@ class VtkHost(LibraryHost):
 
     def _make(self) -> Iterator[None]:
         from vtkmodules.vtkInteractionStyle import vtkInteractorStyleTrackballCamera
-        from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
+        from vtkmodules.vtkRenderingCore import vtkRenderWindow
         from vtkmodules.vtkRenderingUI import vtkGenericRenderWindowInteractor
 
         self._window = vtkRenderWindow()
         self._window.SetOffScreenRendering(1)
         self._window.SetMultiSamples(0)
         yield
-        self.renderer = vtkRenderer()
-        self.renderer.SetBackground(*(int(GROUND[at : at + 2], 16) / 255 for at in (1, 3, 5)))
+        self.renderer = _new_renderer()  # nobody's: for the first picture
         self._window.AddRenderer(self.renderer)
         self.interactor = vtkGenericRenderWindowInteractor()
         self.interactor.SetRenderWindow(self._window)
@@ -141,6 +162,9 @@ class VtkHost(LibraryHost):
         self.render(QSize(16, 16))  # makes the context, which the first picture would wait for
 
     def _take_down(self) -> None:
+        for scene in self._scenes.values():
+            scene.RemoveAllViewProps()
+        self._scenes.clear()
         self.clear()
         if self._window is not None:
             self.interactor.RemoveAllObservers()
@@ -149,8 +173,20 @@ class VtkHost(LibraryHost):
         self._window = self.interactor = self.renderer = self.owner = None
 
 
+def _address(owner: QObject) -> int:
+    return int(getCppPointer(owner)[0])  # type: ignore[index]
+
+
+def _new_renderer() -> Any:
+    from vtkmodules.vtkRenderingCore import vtkRenderer
+
+    made = vtkRenderer()
+    made.SetBackground(*(int(GROUND[at : at + 2], 16) / 255 for at in (1, 3, 5)))
+    return made
+
+
 class VtkCanvas(QWidget):
-    """Shows the scene while `owner` has it. Left drag turns, middle drag or Shift moves, wheel and right drag zoom."""
+    """Shows the scene of `owner`. Left drag turns, middle drag or Shift moves, wheel and right drag zoom."""
 
     pointed = Signal(object)  # QPointF in device pixels from the top left, or None
     clicked_twice = Signal(QPointF)
@@ -165,7 +201,7 @@ class VtkCanvas(QWidget):
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        host.drawn.connect(self.refresh)
+        host.drawn.connect(self._drawn)
 
     @property
     def device_size(self) -> QSize:
@@ -174,14 +210,17 @@ class VtkCanvas(QWidget):
 
     def refresh(self) -> None:
         """Draw the scene anew in the next paint."""
+        self._is_stale = True
+        self.update()
+
+    def _drawn(self) -> None:
         if self._host.owner is self._owner:
-            self._is_stale = True
-            self.update()
+            self.refresh()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the picture of the scene, made anew where it is out of date, and the triad of axes."""
         painter = QPainter(self)
-        if self._is_stale and self._host.owner is self._owner:
+        if self._is_stale and self._host.put_up(self._owner):
             self._is_stale = False
             self._picture = self._host.render(self.device_size)
             self._picture.setDevicePixelRatio(self.devicePixelRatioF())
@@ -192,7 +231,7 @@ class VtkCanvas(QWidget):
         self._draw_triad(painter)
 
     def _draw_triad(self, painter: QPainter) -> None:
-        if self._host.renderer is None:
+        if not self._host.put_up(self._owner):
             return
         camera = self._host.renderer.GetActiveCamera()
         forward, up = np.array(camera.GetDirectionOfProjection()), np.array(camera.GetViewUp())
@@ -264,7 +303,7 @@ class VtkCanvas(QWidget):
         super().leaveEvent(event)
 
     def _tell(self, point: QPointF, modifiers: Qt.KeyboardModifier) -> bool:
-        if self._host.interactor is None or self._host.owner is not self._owner:
+        if self._host.interactor is None or not self._host.put_up(self._owner):
             return False
         at = point * self.devicePixelRatioF()
         control = bool(modifiers & Qt.KeyboardModifier.ControlModifier)

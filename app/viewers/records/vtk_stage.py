@@ -17,7 +17,7 @@ NEAR_PX = 8.0
 
 
 class SceneStage(QWidget):
-    """A canvas with camera buttons. `want` takes the scene, to be filled with `add`."""
+    """A canvas with camera buttons. `want` makes an empty scene, to be filled with `add`."""
 
     def __init__(self, theme: Theme, directions: dict[str, tuple[Vector, Vector]]) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class SceneStage(QWidget):
         self.host.failed.connect(self._failed)
 
     def want(self) -> bool:
-        """Take the scene if it is there, and return whether it is; else begin to load it."""
+        """Make a scene if VTK is there, and return whether it is; else begin to load it."""
         if self.host.state == "ready":
             self.host.take(self)
             self.middle.setCurrentWidget(self.canvas)
@@ -60,17 +60,20 @@ class SceneStage(QWidget):
         return False
 
     def leave(self) -> None:
-        """Empty the scene if it is ours."""
-        if self.host.owner is self:
+        """Empty the scene."""
+        if self.host.put_up(self):
             self.host.clear()
+            self.canvas.refresh()
 
     def add(self, actor: object) -> None:
         """Put an actor into the scene."""
-        self.host.renderer.AddActor(actor)
+        if self.host.put_up(self):
+            self.host.renderer.AddActor(actor)
+            self.canvas.refresh()
 
     def look(self, name: str) -> None:
         """Look from a side."""
-        if self.host.owner is self:
+        if self.host.put_up(self):
             self.host.look(*self._directions[name])
 
     def reset(self) -> None:
@@ -79,7 +82,7 @@ class SceneStage(QWidget):
 
     def point_at(self, place: QPointF) -> int:
         """Return the number of the nearest point within 8 px that is in front, or -1."""
-        if not len(self.points) or self.host.renderer is None or self.host.owner is not self:
+        if not len(self.points) or not self.host.put_up(self):
             return -1
         size = self.canvas.device_size
         flat, depth = self.host.project(self.points, size.width(), size.height())
