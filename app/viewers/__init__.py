@@ -12,14 +12,17 @@ from app.viewers.embedding import EmbeddingViewer
 from app.viewers.feature_map import FeatureMapViewer
 from app.viewers.histogram import HistogramViewer
 from app.viewers.matches import MatchesViewer
+from app.viewers.motion import MotionViewer
 from app.viewers.neighbours import NeighboursViewer
 from app.viewers.pictures import PicturesViewer
+from app.viewers.point_cloud import GaussiansViewer, PointCloudViewer
 from app.viewers.prototypes import PrototypesViewer
 from app.viewers.reconstruction import ReconstructionViewer
 from app.viewers.samples import SamplesViewer
 from app.viewers.similarity import SimilarityViewer
 from app.viewers.text_table import TextTableViewer
 from app.viewers.unsupported import UnsupportedViewer
+from app.viewers.volume_stack import VolumeStackViewer
 
 VIEWERS: Final[dict[str, type[Viewer]]] = {
     # tag of the inspection kind: viewer
@@ -27,15 +30,19 @@ VIEWERS: Final[dict[str, type[Viewer]]] = {
     "curves": CurvesViewer,
     "embedding": EmbeddingViewer,
     "feature-map": FeatureMapViewer,
+    "gaussians": GaussiansViewer,
     "histogram": HistogramViewer,
     "matches": MatchesViewer,
+    "motion": MotionViewer,
     "neighbours": NeighboursViewer,
     "pictures": PicturesViewer,
+    "point-cloud": PointCloudViewer,
     "prototypes": PrototypesViewer,
     "reconstruction": ReconstructionViewer,
     "samples": SamplesViewer,
     "similarity": SimilarityViewer,
     "text-table": TextTableViewer,
+    "volume-stack": VolumeStackViewer,
 }
 
 

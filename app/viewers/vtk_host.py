@@ -50,6 +50,7 @@ class VtkHost(LibraryHost):
     modules: ClassVar[tuple[str, ...]] = (
         "vtkmodules.vtkCommonCore",
         "vtkmodules.vtkCommonDataModel",
+        "vtkmodules.vtkFiltersSources",
         "vtkmodules.vtkRenderingCore",
         "vtkmodules.vtkRenderingOpenGL2",
         "vtkmodules.vtkRenderingUI",

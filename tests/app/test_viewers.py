@@ -23,11 +23,16 @@ from app.viewers.reconstruction import ReconstructionViewer
 from app.viewers.scrubber import Scrubber
 from app.viewers.step_time import advice, phases
 from app.viewers.unsupported import UnsupportedViewer
+from app.viewers.volume_stack import VolumeStackViewer
+from app.widgets.numbers import number
 from app.widgets.tables import TextTableModel
 from engine.protocol.inspections import (
     Curves,
+    Gaussians,
     Histogram,
+    Inspection,
     Matches,
+    Motion,
     Neighbours,
     Pictures,
     PointCloud,
@@ -35,6 +40,7 @@ from engine.protocol.inspections import (
     Samples,
     Similarity,
     TextTable,
+    VolumeStack,
 )
 from engine.protocol.wire import load_inspection
 from tests.app.fake_engine import sample_events
@@ -122,6 +128,48 @@ ALL = {
         dashed=("input",),
         marks=(3.0,),
     ),
+    "volume-stack": lambda: VolumeStack(
+        view="v",
+        title="Planes over time",
+        step=5,
+        record=3,
+        layers=("input", "painted", "attention", "error"),
+        volumes=tuple(
+            np.random.default_rng(seed).random((5, 6, 24, 20), np.float32).cumsum(axis=3) / 20 for seed in range(4)
+        ),
+        spacing_mm=(8.0, 1.5, 1.5),
+    ),
+    "point-cloud": lambda: PointCloud(
+        view="c",
+        title="Event",
+        step=5,
+        record=3,
+        points=np.random.default_rng(0).normal(size=(300, 3)),
+        unit="mm",
+        columns=("energy",),
+        values=np.linspace(0, 1, 300)[:, None],
+    ),
+    "gaussians": lambda: Gaussians(
+        view="g",
+        title="Scene",
+        step=5,
+        record=3,
+        centres=np.random.default_rng(0).normal(size=(40, 3)),
+        scales=np.full((40, 3), (0.3, 0.1, 0.05)),
+        rotations=np.tile([1.0, 0.0, 0.0, 0.0], (40, 1)),
+        colours=np.random.default_rng(1).random((40, 3)),
+        opacities=np.linspace(0.2, 1.0, 40),
+    ),
+    "motion": lambda: Motion(
+        view="m",
+        title="Gesture",
+        step=5,
+        record=3,
+        positions=np.random.default_rng(0).normal(size=(30, 4, 3)),
+        parents=(-1, 0, 1, 2),
+        joints=("hip", "chest", "neck", "head"),
+        frames_per_s=30.0,
+    ),
     "text-table": lambda: TextTable(
         view="t", title="T", step=5, columns=("name", "value"), rows=(("a", "1.5"), ("b", "2")), records=np.arange(2)
     ),
@@ -202,14 +250,42 @@ def test_that_a_viewer_at_zero_says_why(kind: str, qtbot: QtBot, theme: Theme) -
     assert viewer.message == "Nothing was stored."
 
 
+class Holograms(Inspection, frozen=True, kw_only=True, tag="hologram"):
+    waves: np.ndarray  # (9, 3)
+
+
 def test_that_a_kind_without_viewer_says_so_and_names_its_arrays(qtbot: QtBot, theme: Theme) -> None:
-    viewer = shown(qtbot, make_viewer("point-cloud", theme))
-    viewer.show_inspection(
-        PointCloud(view="c", title="C", step=1, record=0, points=np.zeros((9, 3)), values=np.zeros((9, 0)))
-    )
+    viewer = shown(qtbot, make_viewer("hologram", theme))
+    viewer.show_inspection(Holograms(view="h", title="H", step=1, waves=np.zeros((9, 3))))
     assert isinstance(viewer, UnsupportedViewer)
-    assert "no viewer for “point-cloud”" in viewer.text
-    assert "points 9 × 3" in viewer.text
+    assert "no viewer for “hologram”" in viewer.text
+    assert "waves 9 × 3" in viewer.text
+
+
+def test_that_every_kind_of_inspection_has_a_viewer() -> None:
+    kinds = {str(kind.__struct_config__.tag) for kind in Inspection.__subclasses__()} - {"hologram"}
+    assert kinds == set(VIEWERS)
+
+
+def test_that_slices_and_frames_of_a_stack_are_gone_through(qtbot: QtBot, theme: Theme) -> None:
+    viewer = shown(qtbot, make_viewer("volume-stack", theme))
+    assert isinstance(viewer, VolumeStackViewer)
+    stack = ALL["volume-stack"]()
+    viewer.show_inspection(stack)
+    assert viewer.slice == 3
+    QTest.keyClick(viewer.canvas, Qt.Key.Key_Up)
+    viewer.play.step(2)
+    assert (viewer.slice, viewer.frame) == (4, 2)
+    assert viewer.table()[1][0][3] == number(float(stack.volumes[0][2, 4].max()))
+    viewer.canvas.hovered.emit(viewer.cells(QRectF(viewer.canvas.rect()))[1].topLeft() + QPointF(1, 1))
+    assert f"painted {number(float(stack.volumes[1][2, 4, 0, 0]))}" in viewer.under_pointer
+
+
+def test_that_a_layer_over_the_first_is_a_record_of_two_channels() -> None:
+    stack = ALL["volume-stack"]()
+    record, value = VolumeStackViewer.record_of(stack, len(stack.layers) + 1)
+    assert value.spec.channels == ("input", "attention")
+    assert np.array_equal(record.array(value)[:, 1], stack.volumes[2].astype(np.float32))
 
 
 def test_that_the_old_picture_stays_while_another_step_loads(qtbot: QtBot, theme: Theme) -> None:

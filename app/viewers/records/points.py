@@ -52,6 +52,7 @@ class PointsViewer(RecordViewer):
         self._good: Array = np.zeros(0, np.bool_)
         self._names: list[str] = []
         self._is_stale = False
+        self._is_sized = False  # whether the size was chosen by hand
         row = QHBoxLayout()
         row.setSpacing(8)
         row.addWidget(label("Colour by", "small"))
@@ -68,9 +69,9 @@ class PointsViewer(RecordViewer):
         self.stage.host.ready.connect(self._fill)
         self.stage.canvas.pointed.connect(self._point)
         self.stage.canvas.clicked_twice.connect(self._centre)
-        self.by.activated.connect(lambda _row: self._paint())
+        self.by.activated.connect(lambda _row: self.repaint_points())
         self.point_size.moved.connect(self._resize)
-        theme.changed.connect(self._paint)
+        theme.changed.connect(self.repaint_points)
 
     def is_busy(self) -> bool:
         """Whether the scene is still on its way."""
@@ -109,6 +110,8 @@ class PointsViewer(RecordViewer):
         self._table = array[good]
         self._good = good
         self.stage.points = places[good]
+        if not self._is_sized:
+            self.point_size.set_value(point_px(len(self.stage.points)))
         left = len(array) - int(good.sum())
         self.note.setText(f"{numbers.plural(left, 'point')} left out: no finite place." if left else "")
         self.note.setVisible(bool(left))
@@ -135,13 +138,18 @@ class PointsViewer(RecordViewer):
         size = float(max(1, self.point_size.value))
         places = self.stage.points - (self.stage.points.mean(axis=0) if len(self.stage.points) else 0.0)
         self.stage.points = places  # about the middle: single precision holds what is far from zero badly
-        self._actor = points_actor(places, self._colours(), size)
+        self._actor = self._make_actor(places, size)
         self.stage.add(self._actor)
         self.stage.reset()
         self.qualified.emit(self.qualifier())
 
-    def _paint(self) -> None:
-        if self._actor is not None and self.stage.host.owner is self.stage:
+    def _make_actor(self, places: Array, size: float) -> Any:
+        """Return what is drawn at `places` (N, 3)."""
+        return points_actor(places, self._colours(), size)
+
+    def repaint_points(self) -> None:
+        """Give the points the colours that are chosen."""
+        if self._actor is not None:
             colour(self._actor.GetMapper().GetInput(), self._colours())
             self.stage.canvas.refresh()
 
@@ -173,6 +181,7 @@ class PointsViewer(RecordViewer):
         return np.zeros(len(self._table), np.int64) if found is None else found[self._good].astype(np.int64)
 
     def _resize(self, size: int) -> None:
+        self._is_sized = True
         if self._actor is not None:
             self._actor.GetProperty().SetPointSize(float(max(1, size)))
             self.stage.canvas.refresh()
@@ -197,7 +206,7 @@ class PointsViewer(RecordViewer):
 
     def _centre(self, place: QPointF) -> None:
         number = self.stage.point_at(place)
-        if number >= 0:
+        if number >= 0 and self.stage.host.put_up(self.stage):
             camera = self.stage.host.renderer.GetActiveCamera()
             shift = self.stage.points[number] - np.array(camera.GetFocalPoint())
             camera.SetPosition(*(np.array(camera.GetPosition()) + shift))
@@ -254,12 +263,20 @@ class ColourScale(QWidget):
             painter.drawText(20, row * 20 + 16, name)
 
 
+def point_px(count: int) -> int:
+    """Return a size at which so many points are seen as a shape: 6 px for hundreds, 2 px for a million."""
+    return 6 if count < 1_000 else 4 if count < 20_000 else 3 if count < 200_000 else 2
+
+
 def point_labels(record: OpenedRecord, value: RecordValue, count: int) -> dict[str, RecordValue]:
-    """Return the masks of a record that have a label for every one of `count` points."""
+    """Return the masks and the companions of a record that have a label for every one of `count` points."""
     found = {}
     for each in record.reply.values:
         array = record.array(each)
-        if each.spec.kind is FieldKind.MASK and array is not None and array.shape == (count,):
+        is_companion = each.spec.kind is FieldKind.NUMBER and each.spec.name.startswith(f"{value.spec.name}_")
+        if array is None or array.shape != (count,) or array.dtype.kind not in "iub":
+            continue
+        if each.spec.kind is FieldKind.MASK or is_companion:
             found[each.spec.name.removeprefix(f"{value.spec.name}_")] = each
     return found
 

@@ -36,6 +36,43 @@ def colour(data: Any, colours: Array) -> None:
     data.Modified()
 
 
+def ellipsoids_actor(centres: Array, radii: Array, rotations: Array, rgba: Array) -> Any:
+    """Return ellipsoids at centres (N, 3) with radii (N, 3) along their axes, turned by unit quaternions (N, 4).
+
+    rotations: w, x, y, z. rgba: (N, 4), 0…1; ellipsoids that are seen through are sorted by the graphics card.
+    """
+    from vtkmodules.vtkCommonDataModel import vtkPolyData
+    from vtkmodules.vtkFiltersSources import vtkSphereSource
+    from vtkmodules.vtkRenderingCore import vtkActor, vtkGlyph3DMapper
+
+    data = vtkPolyData()
+    data.SetPoints(_places(centres))
+    tables = {
+        "radii": np.ascontiguousarray(radii, np.float32),
+        "rotations": np.ascontiguousarray(rotations, np.float32),
+        "colours": np.ascontiguousarray(np.clip(rgba, 0, 1) * 255 + 0.5, np.uint8),
+    }
+    for name, table in tables.items():
+        column = as_vtk(table)
+        column.SetName(name)
+        data.GetPointData().AddArray(column)
+    data.GetPointData().SetActiveScalars("colours")
+    ball = vtkSphereSource()
+    ball.SetRadius(1.0)
+    ball.SetThetaResolution(12)
+    ball.SetPhiResolution(9)
+    mapper = vtkGlyph3DMapper()
+    mapper.SetInputData(data)
+    mapper.SetSourceConnection(ball.GetOutputPort())
+    mapper.SetScaleArray("radii")
+    mapper.SetScaleModeToScaleByVectorComponents()
+    mapper.SetOrientationArray("rotations")
+    mapper.SetOrientationModeToQuaternion()
+    actor = vtkActor()
+    actor.SetMapper(mapper)
+    return actor
+
+
 def lines_actor(points: Array, lines: Array, rgb: tuple[float, float, float], width: float = 1.5) -> Any:
     """Return segments between points (N, 3): lines (M, 2) of indices, in one colour of 0…1."""
     from vtkmodules.vtkCommonDataModel import vtkPolyData
