@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from app.context import Client
@@ -19,11 +21,17 @@ from app.widgets.facts import FactsModel, FactsTable
 from app.widgets.panel import ElidedLabel, label, line
 from app.widgets.segmented import Segmented
 from engine.protocol.messages import RecordRow
+from engine.protocol.schema import FieldKind
 
 if TYPE_CHECKING:
     from app.viewers.records.base import OpenedRecord, RecordViewer
 
 MOST_TABS = 4
+LINGER_MS = 800  # a dataset that stays open for so long is being looked at
+ON_NAPARI = {FieldKind.VOLUME, FieldKind.CINE, FieldKind.GRID, FieldKind.CHANNELS}
+ON_VTK = {FieldKind.POINTS, FieldKind.VIEWS, FieldKind.PAIR}
+VIEWERS = "app.viewers.records.table"
+WITHOUT_CARD = {"offscreen", "minimal"}  # platforms of Qt that draw into memory
 SIDE_PX = 272
 
 
@@ -39,6 +47,11 @@ class RecordPage(QWidget):
         self.theme = theme
         self.viewers: dict[type[RecordViewer], RecordViewer] = {}
         self.viewer: RecordViewer | None = None
+        self._data = data
+        self._lingering = QTimer(self)
+        self._lingering.setSingleShot(True)
+        self._lingering.setInterval(LINGER_MS)
+        self._is_read = False  # whether the viewers are imported
         self._field = ""  # the field that was chosen last, kept from record to record
         self.back_button = Button(theme, "Back", icon="previous", kind="quiet", tip="To the records (Alt+Left)")
         self.heading, self.which = ElidedLabel("", "title"), label("", "qualifier")
@@ -113,6 +126,8 @@ class RecordPage(QWidget):
     def _connect(self) -> None:
         self.model.changed.connect(self.refresh)
         self.model.arrived.connect(self._show)
+        self._data.current_changed.connect(self._lingering.start)
+        self._lingering.timeout.connect(self._get_ready)
         self.back_button.clicked.connect(self.leave)
         self.previous_button.clicked.connect(lambda: self.model.step(-1))
         self.next_button.clicked.connect(lambda: self.model.step(1))
@@ -126,6 +141,24 @@ class RecordPage(QWidget):
             shortcut = QShortcut(QKeySequence(key), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(act)
+
+    def _get_ready(self) -> None:
+        """Read in the background what the first record of the open dataset would wait for."""
+        info = self._data.current
+        if info is None or QGuiApplication.platformName() in WITHOUT_CARD:
+            return
+        if not self._is_read:
+            self._is_read = True
+            threading.Thread(target=importlib.import_module, args=(VIEWERS,), name="viewers", daemon=True).start()
+        kinds = {spec.kind for spec in info.schema.fields}
+        if kinds & ON_NAPARI:
+            from app.viewers.napari_host import NapariHost
+
+            NapariHost.shared(self.theme).prepare()
+        elif kinds & ON_VTK:
+            from app.viewers.vtk_host import VtkHost
+
+            VtkHost.shared(self.theme).prepare()
 
     # ── what the user does ───────────────────────────────────────────────────────────────────────
 

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ import psutil
 from PySide6.QtCore import QSettings
 from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QPushButton, QWidget
 
 from app.main_window import MainWindow
 from app.pages.data_record_page import MOST_TABS
 from app.pages.data_view import DataView
 from app.start import open_window
+from app.viewers.records.views import DEPTH, SCENE, ViewsViewer
+from app.viewers.records.volume import FOUR, SOLID, VolumeViewer
 from engine.data.importers import run_import
 from engine.protocol.connection import read_connection
 from engine.protocol.messages import ImportOptions
@@ -35,8 +38,7 @@ from tests.end_to_end.real_files import REAL_FILES
 from tests.end_to_end.real_files.making import RealFiles
 
 SIZE = (1600, 1000)
-TURN_MS, PATIENCE_S = 10, 120.0
-FEW_COLOURS = 12  # a stage of fewer grey levels shows nothing
+TURN_MS, SETTLE_TURNS, PATIENCE_S = 10, 15, 120.0
 
 
 def prepare(files: RealFiles, home: Path) -> dict[str, Any]:
@@ -64,6 +66,12 @@ def wait(until: Callable[[], object], what: str) -> None:
         QTest.qWait(TURN_MS)
 
 
+def settle() -> None:
+    """Turn the event loop until layouts have followed what changed; a turn may take as long as a 3D picture."""
+    for _ in range(SETTLE_TURNS):
+        QTest.qWait(TURN_MS)
+
+
 def look(window: MainWindow, files: RealFiles, home: Path, modes: tuple[str, ...]) -> dict[str, Any]:
     """Open the first record of a dataset, take a picture, return what is shown."""
     window.go("data", dataset=files.name)
@@ -80,30 +88,49 @@ def look(window: MainWindow, files: RealFiles, home: Path, modes: tuple[str, ...
         name = value.spec.name
         if number:
             record.fields.choose(name)
-        found["viewers"].append(examine(record, files, number))
-        for mode in modes:
-            if window.context.theme.mode != mode:
-                window.context.theme.set_mode(mode)  # type: ignore[arg-type]
-                wait(lambda: not window.context.theme.is_dressing(), "the theme is changed")
-                QTest.qWait(4 * TURN_MS)
-            suffix = f"-{name}" if number else ""
-            window.grab().save(str(home / "pictures" / f"{files.name}{suffix}-{mode}.png"))
+        found["viewers"].append(examine(record, files))
+        picture(window, home, f"{files.name}-{name}" if number else files.name, modes)
+        for other, show in other_views(record.viewer).items():
+            show()
+            settle()
+            found["viewers"][-1][other] = colours(record.viewer)
+            picture(window, home, f"{files.name}-{other}", modes)
     record.leave()
     return found
 
 
-def examine(record: Any, files: RealFiles, number: int) -> dict[str, Any]:
+def other_views(viewer: Any) -> dict[str, Callable[[], object]]:
+    """Return what else a viewer can show, by name."""
+    if isinstance(viewer, VolumeViewer) and min(viewer.shape) > 1:
+        return {name: partial(viewer.show_direction, name) for name in (SOLID, FOUR)}
+    if isinstance(viewer, ViewsViewer) and viewer.choice.isVisible():
+        parts = [button.text() for button in viewer.choice.findChildren(QPushButton)]
+        return {name: partial(viewer.show_part, name) for name in (DEPTH, SCENE) if name in parts}
+    return {}
+
+
+def picture(window: MainWindow, home: Path, name: str, modes: tuple[str, ...]) -> None:
+    """Save what the window shows, in each theme."""
+    theme = window.context.theme
+    for mode in modes:
+        if theme.mode != mode:
+            theme.set_mode(mode)  # type: ignore[arg-type]
+            wait(lambda: not theme.is_dressing(), "the theme is changed")
+            settle()
+        window.grab().save(str(home / "pictures" / f"{name}-{mode}.png"))
+
+
+def examine(record: Any, files: RealFiles) -> dict[str, Any]:
     """Return what a viewer shows once it is filled."""
     viewer = record.viewer
     wait(lambda: not getattr(viewer, "is_busy", lambda: False)(), f"{files.name} is drawn")
-    QTest.qWait(12 * TURN_MS)
+    settle()
     return {
         "viewer": type(viewer).__name__,
         "kind": str(viewer.value.spec.kind),
         "sentence": viewer.accessibleName(),
         "qualifier": record.qualifier.text(),
         "colours": colours(viewer),
-        "place": number,
     }
 
 
@@ -140,10 +167,9 @@ def main() -> None:
     window.resize(*SIZE)
     wait(lambda: window.workspace.loaded and set(seen) <= set(window.workspace.datasets), "the datasets are listed")
     for files in chosen:
-        before = len(stall.stalls)
+        stall.stalls.clear()
         seen[files.name] |= look(window, files, home, tuple(asked.modes.split(",")))
-        stalls = stall.stalls[before:]
-        seen[files.name]["busy_ms"] = max((1000 * each.busy_s for each in stalls), default=0.0)
+        seen[files.name]["busy_ms"] = max((1000 * each.busy_s for each in stall.stalls), default=0.0)
         sys.stdout.write(f"{files.name}: {seen[files.name]['viewers']} busy {seen[files.name]['busy_ms']:.0f} ms\n")
         sys.stdout.flush()
     (home / "seen.json").write_bytes(msgspec.json.encode(seen))

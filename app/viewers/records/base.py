@@ -83,6 +83,8 @@ class OpenedRecord:
         if spec.kind in {FieldKind.LABEL, FieldKind.SPLIT} and array.size == 1:
             place = int(array.ravel()[0])
             return spec.classes[place] if 0 <= place < len(spec.classes) else "none"
+        if array.size and not np.isfinite(array.astype(np.float64)).any():
+            return "unknown"
         texts = (numbers.number(float(each)) for each in array.ravel())
         suffix = _suffix(spec.name)
         unit = spec.unit or {"spacing_mm": "mm", "times_s": "s", "rate_hz": "Hz"}.get(suffix, "")
@@ -109,11 +111,11 @@ class RecordViewer(QWidget):
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(6)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.qualified.connect(lambda _text: self.setAccessibleName(self.sentence()))
 
     def show_field(self, record: OpenedRecord, value: RecordValue) -> None:
         """Show a field of a record; the record before is forgotten."""
         self.record, self.value = record, value
-        self.setAccessibleName(self.sentence())
         self._render()
         self.qualified.emit(self.qualifier())
 
@@ -131,7 +133,9 @@ class RecordViewer(QWidget):
         """Return what is shown as one sentence, for those who do not see it."""
         if self.record is None or self.value is None:
             return ""
-        return f"{self.value.spec.kind} {self.value.spec.name} of record {self.record.reply.record}, {self.qualifier()}"
+        kind, name = str(self.value.spec.kind), self.value.spec.name
+        what = kind if kind == name else f"{kind} {name}"
+        return f"{what} of record {self.record.reply.record}, {self.qualifier()}"
 
     def sizeHint(self) -> QSize:
         """Return a size at which every viewer can be used."""

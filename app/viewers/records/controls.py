@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
 from app.theme import Theme
@@ -17,6 +18,7 @@ from engine.protocol.inspections import Array
 SPEEDS = {"¼ ×": 0.25, "½ ×": 0.5, "1 ×": 1.0, "2 ×": 2.0, "4 ×": 4.0}
 FRAMES_A_SECOND = 20.0  # where nothing says when frames were taken
 FASTEST_MS, SLOWEST_MS = 16, 2000
+SWATCH_PX = 10
 
 
 class SliderRow(QWidget):
@@ -68,6 +70,24 @@ class SliderRow(QWidget):
     def _tell(self, value: int) -> None:
         self.text.setText(self._write(value))
         self.moved.emit(value)
+
+
+class Swatch(QWidget):
+    """A small square of one colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._colour = QColor(0, 0, 0, 0)
+        self.setFixedSize(SWATCH_PX, SWATCH_PX)
+
+    def set_colour(self, colour: QColor) -> None:
+        """Show a colour."""
+        self._colour = QColor(colour.red(), colour.green(), colour.blue())
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw."""
+        QPainter(self).fillRect(self.rect(), self._colour)
 
 
 class SliceRow(QWidget):

@@ -23,6 +23,7 @@ MAPS = ("gray", "viridis", "inferno", "magma", "crameri:batlow")
 HOUNSFIELD = {"Soft tissue": (-160.0, 240.0), "Lung": (-1350.0, 150.0), "Bone": (-200.0, 1000.0)}
 AUTOMATIC = "Auto"
 ROW_PX, SWATCH_PX, MOST_ROWS = 30, 36, 8
+DRAG_PX = 200.0  # a drag of this length doubles the window
 
 
 class LayersPanel(QWidget):
@@ -92,6 +93,8 @@ class LayersPanel(QWidget):
         with QSignalBlocker(self.list):
             self.list.setCurrentRow(len(layers) - 1)
         self._show_current()
+        # the rows changed the height that is wanted, and nobody else tells the column around it
+        self.updateGeometry()
 
     def current(self) -> Any:
         """Return the chosen layer, or None."""
@@ -138,17 +141,31 @@ class LayersPanel(QWidget):
                 chosen if chosen != "own colour" else layer.name, self._ramp(layer.name, chosen)
             )
             self._draw_swatches()
+            self.changed.emit()
 
     def _fade(self, value: int) -> None:
         layer = self.current()
         if layer is not None:
             layer.opacity = value / 100
+            self.changed.emit()
 
     def _window(self, low: float, high: float) -> None:
         layer = self.current()
         if layer is not None:
             layer.contrast_limits = (low, high)
             self._mark_preset()
+            self.changed.emit()
+
+    def drag_window(self, right: float, down: float) -> None:
+        """Change the window of the chosen layer: to the right widens it, downwards makes the picture brighter."""
+        layer = self.current()
+        if layer is None or layer.name not in self._values:
+            return
+        low, high = (float(each) for each in layer.contrast_limits)
+        width = max((high - low) * (1.0 + right / DRAG_PX), 1e-6 * max(1.0, abs(high)))
+        middle = (low + high) / 2 - down / DRAG_PX * (high - low)
+        self.window_slider.set_window(middle - width / 2, middle + width / 2)
+        self._window(middle - width / 2, middle + width / 2)
 
     def choose_preset(self, name: str, *_checked: bool) -> None:
         """Show the chosen layer through a window of a name: "Auto", "Soft tissue", "Lung" or "Bone"."""
@@ -160,6 +177,7 @@ class LayersPanel(QWidget):
         self.window_slider.set_window(low, high)
         layer.contrast_limits = (low, high)
         self._mark_preset()
+        self.changed.emit()
 
     def _draw_swatches(self) -> None:
         with QSignalBlocker(self.list):

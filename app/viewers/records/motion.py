@@ -8,51 +8,76 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPen
-from PySide6.QtWidgets import QSplitter, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QWidget
 
 from app.theme import Theme
 from app.viewers.base import Canvas
 from app.viewers.records.base import RecordViewer, thinned_text
 from app.viewers.records.controls import PlayBar
 from app.widgets import numbers
-from app.widgets.plots import Plot
+from app.widgets.panel import label
+from app.widgets.plots import Plot, thin
+from app.widgets.segmented import Segmented
 from engine.protocol.inspections import Array
+from engine.protocol.schema import FieldKind
 
 MARGIN_PX = 24.0
 NEAR_PX = 14.0
 START_TURN = 0.6  # radians about the upright axis
+SOUND_BUCKETS = 1000
 TRAIL = 12  # frames the chosen joint leaves a trace of
 
 
 class MotionViewer(RecordViewer):
-    """A motion (T, J, F): the first three features of a joint are its place (two: in the plane), the last one is up."""
+    """A motion (T, J, F): the first three features of a joint are its place; two: in the plane, y downwards.
+
+    Files of motion have y or z upwards and do not say which: the one along which bodies are longer is taken, and can be
+    changed. Sound and words of the same record are shown below, on the same time.
+    """
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(theme, parent)
         self.canvas = Canvas(self._draw, QSize(240, 180))
         self.plot = Plot(theme, x_unit="s", name="Course of the chosen joint")
+        self.sound = Plot(theme, x_unit="s", name="Sound")
+        self.sound.setXLink(self.plot)
+        self.sound.setMaximumHeight(110)
+        self.words = label("", "body", wrap=True)
+        self.words.setContentsMargins(12, 4, 12, 4)
+        self.up = Segmented(("z", "y"), small=True)
         self.play = PlayBar(theme)
         self.joint = 0
         self._turn = START_TURN
         self._grip: QPointF | None = None
-        self._places: Array = np.zeros((0, 0, 3))
+        self._stored: Array = np.zeros((0, 0, 3))  # places as they are in the file
+        self._places: Array = np.zeros((0, 0, 3))  # the same with z upwards
         self._parents: Array = np.zeros(0, np.int64)
         self._times: Array = np.zeros(0)
         self._spread = (np.zeros(3), 1.0)
         self._marker = pg.InfiniteLine(angle=90, movable=False)
+        self._sound_marker = pg.InfiniteLine(angle=90, movable=False)
         split = QSplitter(Qt.Orientation.Vertical)
         split.addWidget(self.canvas)
         split.addWidget(self.plot)
-        split.setSizes([420, 150])
+        split.addWidget(self.sound)
+        split.setSizes([420, 150, 90])
         split.setChildrenCollapsible(False)
         self.column.addWidget(split, 1)
+        self.column.addWidget(self.words)
         self.column.addWidget(self.play)
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(label("Upwards", "small"), 1)
+        row.addWidget(self.up)
+        self.side_column.addLayout(row)
+        self.up.chosen.connect(self._turn_up)
         self.play.frame_changed.connect(self._show_frame)
         self.canvas.pressed.connect(self._take)
         self.canvas.dragged.connect(self._drag)
         self.canvas.hovered.connect(self._point)
         self.canvas.on_key = self._key
         theme.changed.connect(self._draw_course)
+        theme.changed.connect(self._draw_sound)
         self.setFocusProxy(self.canvas)
 
     def leave(self) -> None:
@@ -81,7 +106,11 @@ class MotionViewer(RecordViewer):
             flat[..., 2] = -places[..., 1] if places.shape[-1] > 1 else 0.0
             places = flat
         self._turn = START_TURN if motion.shape[-1] > 2 else 0.0
-        self._places = np.nan_to_num(places)
+        self._stored = np.nan_to_num(places)
+        is_solid = motion.shape[-1] > 2
+        self.up.setVisible(is_solid)
+        self.up.set_current(upright_axis(self._stored) if is_solid else "z")
+        self._places = upright(self._stored, self.up.current())
         parents = record.companion(value.spec.name, "parents")
         right = parents is not None and parents.shape == (motion.shape[1],)
         self._parents = np.asarray(parents, np.int64) if right else np.full(motion.shape[1], -1)
@@ -94,12 +123,43 @@ class MotionViewer(RecordViewer):
         self._times = np.arange(len(motion), dtype=np.float64) if times is None else np.asarray(times)[: len(motion)]
         self.plot.x_axis.unit = "frames" if times is None else "s"
         self.joint = min(self.joint, motion.shape[1] - 1)
-        middle = (self._places.min(axis=(0, 1)) + self._places.max(axis=(0, 1))) / 2
-        extent = float(np.abs(self._places - middle).max()) or 1.0
-        self._spread = middle, extent
+        self._measure()
         self._draw_course()
+        self._draw_sound()
+        said = next((each.text for each in record.reply.values if each.spec.kind is FieldKind.TEXT and each.text), "")
+        self.words.setText(said)
+        self.words.setVisible(bool(said))
         self.play.show_frames(len(motion), times)
         self.plot.fit()
+
+    def _measure(self) -> None:
+        """Note middle and extent of all places."""
+        middle = (self._places.min(axis=(0, 1)) + self._places.max(axis=(0, 1))) / 2
+        self._spread = middle, float(np.abs(self._places - middle).max()) or 1.0
+
+    def _turn_up(self, axis: str) -> None:
+        self._places = upright(self._stored, axis)
+        self._measure()
+        self.canvas.update()
+
+    def _draw_sound(self) -> None:
+        """Draw the waveform of the record on the time of the motion, if it has one."""
+        record = self.record
+        kinds = () if record is None else record.reply.values
+        value = next((each for each in kinds if each.spec.kind is FieldKind.WAVEFORM and each.array >= 0), None)
+        rate = None if record is None or value is None else record.companion(value.spec.name, "rate_hz")
+        shown = rate is not None and rate.size > 0 and float(rate.ravel()[0]) > 0
+        self.sound.setVisible(shown)
+        item = self.sound.getPlotItem()
+        item.clear()
+        if not shown or record is None or value is None or rate is None:
+            return
+        wave = np.nan_to_num(np.asarray(record.array(value), np.float64)[0])
+        step = value.step[-1] if value.step else 1
+        at = np.arange(len(wave)) * step / float(rate.ravel()[0])
+        item.plot(*thin(at, wave, SOUND_BUCKETS), pen=pg.mkPen(self.theme.categorical(0), width=1))
+        self._sound_marker.setPen(pg.mkPen(self.theme.color("accent"), width=1, style=Qt.PenStyle.DashLine))
+        item.addItem(self._sound_marker)
 
     def _draw_course(self) -> None:
         if not len(self._places) or self.value is None:
@@ -108,15 +168,16 @@ class MotionViewer(RecordViewer):
         item.clear()
         for axis in range(3):
             pen = pg.mkPen(self.theme.categorical((6, 5, 0)[axis]), width=2)
-            item.plot(self._times, self._places[:, self.joint, axis], pen=pen)
+            item.plot(self._times, self._stored[:, self.joint, axis], pen=pen)
         self._marker.setPen(pg.mkPen(self.theme.color("accent"), width=1, style=Qt.PenStyle.DashLine))
         item.addItem(self._marker)
         unit = self.value.spec.unit
-        self.plot.setAccessibleName(f"x, y and z of joint {self.joint}{f' in {unit}' if unit else ''}")
+        self.plot.setAccessibleName(f"x, y and z of {self._joint_name(self.joint)}{f' in {unit}' if unit else ''}")
 
     def _show_frame(self, frame: int) -> None:
         if frame < len(self._times):
             self._marker.setValue(float(self._times[frame]))
+            self._sound_marker.setValue(float(self._times[frame]))
         self.canvas.update()
 
     # ── the skeleton ─────────────────────────────────────────────────────────────────────────────
@@ -184,8 +245,12 @@ class MotionViewer(RecordViewer):
         if joint < 0 or self.value is None:
             self.read_out.emit("")
             return
-        place = ", ".join(numbers.number(float(each)) for each in self._places[self.play.frame, joint])
-        self.read_out.emit(f"joint {joint}: {place} {self.value.spec.unit}".strip())
+        place = ", ".join(numbers.number(float(each)) for each in self._stored[self.play.frame, joint])
+        self.read_out.emit(f"{self._joint_name(joint)}: {place} {self.value.spec.unit}".strip())
+
+    def _joint_name(self, joint: int) -> str:
+        names = () if self.value is None else self.value.spec.channels
+        return names[joint] if joint < len(names) and names[joint] else f"joint {joint}"
 
     def _key(self, event: QKeyEvent) -> bool:
         turn = {Qt.Key.Key_Left: -0.1, Qt.Key.Key_Right: 0.1}.get(Qt.Key(event.key()))
@@ -194,3 +259,16 @@ class MotionViewer(RecordViewer):
         self._turn += turn
         self.canvas.update()
         return True
+
+
+def upright_axis(places: Array) -> str:
+    """Return "y" or "z": the axis along which the joints (T, J, 3) of a frame lie further apart; "z" if neither."""
+    extents = np.ptp(places, axis=1).mean(axis=0)
+    return "y" if extents[1] > extents[2] else "z"
+
+
+def upright(places: Array, axis: str) -> Array:
+    """Return places (…, 3) turned so that `axis` ("y" or "z") points along z; it stays a rotation."""
+    if axis == "z":
+        return places
+    return np.stack([places[..., 0], -places[..., 2], places[..., 1]], axis=-1)

@@ -82,7 +82,7 @@ class CanvasOverlay(QWidget):
         length = bar_length(self.px_per_unit)
         if not length:
             return
-        text = f"{numbers.number(length)}{numbers.THIN}{self.unit}"
+        text = length_text(length, self.unit)
         wide = length * self.px_per_unit
         right, bottom = area.right() - EDGE_PX, area.bottom() - EDGE_PX
         for colour, width in ((self._shade(), 4.0), (self._ink(), 2.0)):
@@ -113,3 +113,10 @@ def bar_length(px_per_unit: float) -> float:
     most = BAR_PX / px_per_unit
     power = 10.0 ** math.floor(math.log10(most))
     return max(factor * power for factor in (1.0, 2.0, 5.0) if factor * power <= most)
+
+
+def length_text(length: float, unit: str) -> str:
+    """Write a round length, in µm below 0.1 mm: "20 µm"."""
+    if unit == "mm" and length < 0.1:
+        length, unit = round(1000.0 * length, 6), "µm"
+    return f"{length:g}{numbers.THIN}{unit}"

@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 from app.theme import Theme
 from app.viewers.records.base import thinned_text
 from app.viewers.records.controls import PlayBar, SliceRow
-from app.viewers.records.layers_panel import ramp_to
 from app.viewers.records.napari_stage import NapariViewer
+from app.viewers.records.planes import planes_of
+from app.viewers.records.quad import QuadView
 from app.viewers.records.space import Space, space_of
 from app.widgets import numbers
 from app.widgets.panel import label
@@ -23,8 +24,10 @@ from engine.protocol.inspections import Array
 from engine.protocol.messages import RecordValue
 from engine.protocol.schema import FieldKind
 
-SOLID = "3D"
+FOUR, SOLID = "4-up", "3D"
+LEAST_SLICES = 8  # fewer across every axis make no 4-up by themselves
 RENDERINGS = {"brightest": "mip", "fading with depth": "attenuated_mip", "see-through": "translucent", "surface": "iso"}
+TURN = "drag turns, wheel zooms"
 SOFTWARE_SIDE = 72  # voxels along an axis that a processor turns at a bearable pace
 AXIS_COLOURS = (8, 5, 9)  # of the categorical palette: sky, green, gold for slices across the first, second, third axis
 
@@ -41,7 +44,8 @@ class VolumeViewer(NapariViewer):
         self.coarse = 1  # every so-manieth voxel in 3D
         self._shown: Array = np.zeros((1, 1, 1, 1, 1), np.uint8)  # (T, C, D, H, W), in the order of the space
         self._whole: dict[str, tuple[Any, Array]] = {}
-        self.directions = Segmented((*self.space.names(), SOLID), small=True)
+        self._chosen = ""  # the view that was asked for last
+        self.directions = Segmented((FOUR, *self.space.names(), SOLID), small=True)
         self.rendering = QComboBox()
         self.rendering.addItems(list(RENDERINGS))
         self.rendering.setAccessibleName("How the solid is drawn")
@@ -57,7 +61,8 @@ class VolumeViewer(NapariViewer):
         top.addWidget(self._rendering_title)
         top.addWidget(self.rendering)
         self.column.addLayout(top)
-        self.column.addWidget(self.middle, 1)
+        self.quad = QuadView(theme, self.middle, self._axis_colour, self._use_key)
+        self.column.addWidget(self.quad, 1)
         self.column.addWidget(self.slices)
         self.column.addWidget(self.play)
         self._settle = QTimer(self)
@@ -65,10 +70,22 @@ class VolumeViewer(NapariViewer):
         self._settle.setInterval(0)
         self._settle.timeout.connect(self._draw_overlay)
         self.directions.chosen.connect(self.show_direction)
+        self.layers.changed.connect(self._settle_soon)
+        self.quad.placed.connect(self._click_voxel)
+        self.quad.moved.connect(self._slice)
+        self.quad.stepped.connect(self._step)
+        self.quad.pointed.connect(lambda voxel: self.read_out.emit("" if voxel is None else self.describe(voxel)))
+        self.quad.window_dragged.connect(self.layers.drag_window)
+        self.quad.enlarge_wanted.connect(lambda axis: self.show_direction((*self.space.names(), SOLID)[axis]))
         self.rendering.currentTextChanged.connect(self._render_solid)
         self.slices.moved.connect(self._slice)
         self.play.frame_changed.connect(self._show_frame)
         theme.changed.connect(self._draw_overlay)
+
+    @property
+    def shows_solid(self) -> bool:
+        """Whether napari's canvas shows the solid: alone, or beside the three slices."""
+        return self.directions.current() in {FOUR, SOLID}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -94,7 +111,7 @@ class VolumeViewer(NapariViewer):
         if self.space.is_oblique:
             text += ", oblique, along its own axes"
         text += thinned_text(self.value)
-        if self.coarse > 1 and self.directions.current() == SOLID:
+        if self.coarse > 1 and self.shows_solid:
             text += f", 3D at 1 ∕ {self.coarse} of the resolution"
         return text
 
@@ -105,11 +122,11 @@ class VolumeViewer(NapariViewer):
         if record is None or value is None:
             return
         names = self.space.names()
-        was = self.directions.current()
         self.space = space_of(record, value)
         if names != self.space.names():
-            self.directions.set_choices((*self.space.names(), SOLID))
-            was = self.space.names()[self.across] if was != SOLID else SOLID
+            if self._chosen in names:
+                self._chosen = self.space.names()[names.index(self._chosen)]
+            self.directions.set_choices((FOUR, *self.space.names(), SOLID))
         array = self.current_array()
         if value.spec.kind is FieldKind.MASK:
             array = array[None]
@@ -120,8 +137,13 @@ class VolumeViewer(NapariViewer):
         depth, height, width = self.shape
         self.voxel = (depth // 2, height // 2, width // 2)
         self.coarse = 1
-        self.directions.set_current(was)
+        self.directions.set_current(self._chosen or self._usual_view())
         yield from self._fill_layers(viewer, value)
+
+    def _usual_view(self) -> str:
+        """Return the view of someone who has not chosen: all four, where there is a solid and a card to draw it."""
+        deep = min(self.shape) >= LEAST_SLICES and len(self._shown) == 1
+        return FOUR if deep and not self.host.is_software else self.space.names()[0]
 
     def _connect(self, viewer: Any) -> None:
         super()._connect(viewer)
@@ -143,22 +165,22 @@ class VolumeViewer(NapariViewer):
             self._whole[value.spec.name] = (layer, self._shown[0, 0])
             self.layers.set_layers([layer], {}, {})
             return
-        for place in range(self._shown.shape[1]):
-            data = self._shown[:, place] if len(self._shown) > 1 else self._shown[0, place]
-            names = value.spec.channels
-            name = names[place] if place < len(names) else f"channel {place + 1}"
-            name = value.spec.name if self._shown.shape[1] == 1 else name
-            several = self._shown.shape[1] > 1
-            colour = self.theme.categorical(place)
-            ramp = ramp_to(colour.red(), colour.green(), colour.blue()) if several else self.theme.colormap("gray")
-            options = {"blending": "additive" if several else "translucent_no_depth", "rendering": self._rendering()}
-            layer = self._image_layer(viewer, data, name, ramp, scale=self._scale(data), **options)
-            layer.metadata.setdefault("colours", "own colour" if several else "gray")
+        for plane in planes_of(value, self._shown, self.theme):
+            options = {
+                "blending": "additive" if plane.adds else "translucent_no_depth",
+                "rendering": self._rendering(),
+                "visible": plane.visible,
+            }
+            scale = self._scale(plane.values)
+            layer = self._image_layer(viewer, plane.values, plane.name, plane.ramp, scale=scale, **options)
+            layer.metadata.setdefault("colours", "own colour" if plane.adds else "gray")
+            if plane.window is not None:
+                layer.contrast_limits = plane.window
             layers.append(layer)
-            values[name] = (data, value.spec.unit)
-            self._whole[name] = (layer, data)
-            if several:
-                ramps[name] = ramp
+            values[plane.name] = (plane.values, value.spec.unit)
+            self._whole[plane.name] = (layer, plane.values)
+            if plane.adds:
+                ramps[plane.name] = plane.ramp
             yield
         mask = self._mask(value)
         if mask is not None:
@@ -190,7 +212,8 @@ class VolumeViewer(NapariViewer):
     # ── directions ───────────────────────────────────────────────────────────────────────────────
 
     def show_direction(self, name: str) -> None:
-        """Show slices across an axis ("Axial", "Across y", …) or the solid ("3D")."""
+        """Show slices across an axis ("Axial", "Across y", …), the solid ("3D"), or all of them ("4-up")."""
+        self._chosen = name
         self.directions.set_current(name)
         self._show_direction(name)
 
@@ -199,11 +222,13 @@ class VolumeViewer(NapariViewer):
         if viewer is None or self.host.holder is not self.holder or not self._whole:
             return
         lead = viewer.dims.ndim - 3
-        solid = name == SOLID
+        solid, four = self.shows_solid, name == FOUR
+        self.quad.show_four(on=four)
         self._set_level(solid=solid)
         for widget in (self.rendering, self._rendering_title):
             widget.setVisible(solid)
         self.slices.setVisible(not solid)
+        self.quad.note.setText(f"{TURN}{self._level_text()}")
         if solid:
             viewer.dims.ndisplay = 3
             viewer.dims.order = (*range(lead), *(lead + axis for axis in range(3)))
@@ -212,6 +237,8 @@ class VolumeViewer(NapariViewer):
                 # the axes S, P, L are left-handed, so depth runs away from us; we look from the front, the head is up
                 viewer.camera.orientation = ("away", "down", "right")
                 viewer.camera.set_view_direction(view_direction=(0, 1, 0), up_direction=(1, 0, 0))
+                viewer.fit_to_view()  # from here it is as wide and high as from nowhere else
+            self._go(self.voxel)
         else:
             self.across = self.space.names().index(name)
             viewer.dims.ndisplay = 2
@@ -258,24 +285,29 @@ class VolumeViewer(NapariViewer):
         viewer = self.host.viewer
         lead = viewer.dims.ndim - 3
         self.voxel = cursor
-        for axis in range(3):
-            viewer.dims.set_current_step(lead + axis, cursor[axis])
+        if not self.shows_solid:
+            for axis in range(3):
+                viewer.dims.set_current_step(lead + axis, cursor[axis])
         self._write_slice()
         self._settle_soon()
 
-    def _slice(self, place: int) -> None:
+    def _slice(self, place: int, across: int = -1) -> None:
         cursor = list(self.voxel)
-        cursor[self.across] = place
+        cursor[self.across if across < 0 else across] = place
         self._go((cursor[0], cursor[1], cursor[2]))
 
+    def _step(self, by: int, across: int) -> None:
+        self._slice(min(max(self.voxel[across] + by, 0), self.shape[across] - 1), across)
+
     def _scroll(self, by: int) -> None:
-        self._slice(min(max(self.voxel[self.across] + by, 0), self.shape[self.across] - 1))
+        self._step(by, self.across)
 
     def _show_frame(self, frame: int) -> None:
         self.frame = frame
         viewer = self.host.viewer
         if viewer is not None and self.host.holder is self.holder and viewer.dims.ndim > 3:
             viewer.dims.set_current_step(0, frame)
+        self._settle_soon()
 
     def _write_slice(self) -> None:
         across, count = self.across, self.shape[self.across]
@@ -287,14 +319,21 @@ class VolumeViewer(NapariViewer):
         self.slices.show_place(self.space.names()[across], count, place, text)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows step through slices; Space, comma and full stop belong to time."""
+        """Arrows step through slices, Home fits; Space, comma and full stop belong to time."""
+        if not self._use_key(event, self.across):
+            super().keyPressEvent(event)
+
+    def _use_key(self, event: QKeyEvent, across: int) -> bool:
         step = {Qt.Key.Key_Up: 1, Qt.Key.Key_Right: 1, Qt.Key.Key_Down: -1, Qt.Key.Key_Left: -1}.get(
             Qt.Key(event.key())
         )
         if step is not None and self.directions.current() != SOLID:
-            self._scroll(step)
-        elif not self.play.use_key(event.key()):
-            super().keyPressEvent(event)
+            self._step(step, across)
+            return True
+        if event.key() == Qt.Key.Key_Home:
+            self._show_direction(self.directions.current())
+            return True
+        return self.play.use_key(event.key())
 
     def _index(self, position: tuple[float, ...]) -> tuple[int, int, int] | None:
         """Return the voxel at a place in world coordinates, or None outside."""
@@ -304,7 +343,7 @@ class VolumeViewer(NapariViewer):
         return at[0], at[1], at[2]
 
     def _hover(self, position: tuple[float, ...]) -> None:
-        index = None if self.directions.current() == SOLID else self._index(position)
+        index = None if self.shows_solid else self._index(position)
         self.read_out.emit("" if index is None or self.value is None else self.describe(index))
 
     def describe(self, index: tuple[int, int, int]) -> str:
@@ -322,10 +361,13 @@ class VolumeViewer(NapariViewer):
         return "   ".join([*parts, place] if place else parts)
 
     def _click(self, position: tuple[float, ...]) -> None:
-        index = None if self.directions.current() == SOLID else self._index(position)
+        index = None if self.shows_solid else self._index(position)
         if index is not None:
-            self._go(index)
-            self.read_out.emit(self.describe(index))
+            self._click_voxel(index)
+
+    def _click_voxel(self, index: tuple[int, int, int]) -> None:
+        self._go(index)
+        self.read_out.emit(self.describe(index))
 
     # ── what is drawn over the canvas ────────────────────────────────────────────────────────────
 
@@ -336,12 +378,11 @@ class VolumeViewer(NapariViewer):
         overlay, viewer, canvas = self.overlay, self.host.viewer, self.host.canvas
         if overlay is None or viewer is None or canvas is None or self.host.holder is not self.holder:
             return
-        if self.directions.current() == SOLID:
+        if self.shows_solid:
             overlay.letters, overlay.cross, overlay.px_per_unit = ("", "", "", ""), None, 0.0
-            solid = "drag turns, wheel zooms"
-            why = "there is no graphics card" if self.host.is_software else "the graphics card holds no more"
-            level = f"; 1 voxel of {self.coarse} along each axis, because {why}" if self.coarse > 1 else ""
-            overlay.note = f"{solid}{level}"
+            overlay.note = "" if self.directions.current() == FOUR else f"{TURN}{self._level_text()}"
+            if self.directions.current() == FOUR:
+                self.quad.draw(list(self._whole.values()), self.space, self.voxel, self.frame)
         else:
             rows, columns = (axis for axis in range(3) if axis != self.across)
             zoom = float(viewer.camera.zoom)
@@ -353,6 +394,13 @@ class VolumeViewer(NapariViewer):
             overlay.cross = (QPointF(x, y), self._axis_colour(columns), self._axis_colour(rows))
             overlay.px_per_unit, overlay.unit, overlay.note = zoom, self.space.unit, ""
         overlay.update()
+
+    def _level_text(self) -> str:
+        """Return which level of the resolution the solid has, and why."""
+        if self.coarse == 1:
+            return ", full resolution"
+        why = "there is no graphics card" if self.host.is_software else "the graphics card holds no more"
+        return f", 1 voxel of {self.coarse} along each axis, because {why}"
 
     def _axis_colour(self, axis: int) -> QColor:
         colour = self.theme.categorical(AXIS_COLOURS[axis])

@@ -1,4 +1,6 @@
-"""Opens and closes records on real napari and VTK canvases, in a process of its own: `ROUNDS` is the argument.
+"""Opens, floats, docks and closes records on real napari and VTK canvases, in a process of its own.
+
+`ROUNDS` is the argument.
 
 A crash of a graphics library ends this process, not the tests. It writes one JSON line.
 """
@@ -12,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import psutil
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QVBoxLayout, QWidget
 
 from app.start import make_application
 from app.theme import Theme
@@ -30,16 +34,31 @@ PATIENCE = 12_000  # turns of WAIT_MS
 SETTLED = 5  # rounds after which memory is compared
 
 
-class Window(QWidget):
-    """A window with one viewer in sight."""
+class Window(QMainWindow):
+    """A window with one viewer in sight, in a dock."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self.theme = theme
         self.viewers: dict[type[RecordViewer], RecordViewer] = {}
-        self.column = QVBoxLayout(self)
-        self.column.addWidget(Plot(theme))
-        self.resize(480, 480)
+        inside = QWidget()
+        self.column = QVBoxLayout(inside)
+        self.dock = QDockWidget("Viewer")
+        self.dock.setWidget(inside)
+        self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
+        self.setCentralWidget(Plot(theme))
+        self.resize(720, 480)
+
+    def move_dock(self) -> None:
+        """Float the dock, bring it back, close it and open it."""
+        for act in (
+            lambda: self.dock.setFloating(True),
+            lambda: self.dock.setFloating(False),
+            self.dock.close,
+            self.dock.show,
+        ):
+            act()
+            QTest.qWait(WAIT_MS)
 
     def open(self, record: OpenedRecord) -> Any:
         value = record.reply.values[0]
@@ -85,19 +104,25 @@ def main(rounds: int) -> None:
     window.show()
     process, rng = psutil.Process(), np.random.default_rng(1)
     memory: list[int] = []
+    kept = True  # whether viewers showed as many colours after they had floated
     found: dict[str, Any] = {"at start": at_start}
     for number in range(rounds):
         for record in records(rng):
             viewer = window.open(record)
             if number == 0:
                 examine(viewer, record, found)
+            shown = picture(viewer)
+            window.move_dock()
+            kept = kept and picture(viewer) > shown / 2
             viewer.leave()
+        found["kept"] = kept
         memory.append(process.memory_info().rss)
     napari, vtk = NapariHost.shared(theme), VtkHost.shared(theme)
     found |= {
         "opened": 4 * rounds,
         "layers": len(napari.viewer.layers),
         "growth": memory[-1] / memory[min(SETTLED, rounds - 1)] - 1.0,
+        "memory MB": [memory[min(SETTLED, rounds - 1)] >> 20, memory[-1] >> 20],
         "sheet": QApplication.instance().styleSheet() == sheet,  # type: ignore[union-attr]
     }
     napari.close()
@@ -107,6 +132,12 @@ def main(rounds: int) -> None:
     sys.stdout.write(json.dumps(found) + "\n")
     sys.stdout.flush()
     os._exit(0)  # graphics libraries end as they like; what is tested has been written
+
+
+def picture(viewer: QWidget) -> int:
+    """Return how many different colours a viewer shows."""
+    image = viewer.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+    return len(np.unique(np.frombuffer(image.constBits(), np.uint32)))
 
 
 def examine(viewer: Any, record: OpenedRecord, found: dict[str, Any]) -> None:
@@ -121,6 +152,11 @@ def examine(viewer: Any, record: OpenedRecord, found: dict[str, Any]) -> None:
         viewer.show_direction("3D")
         found["coarse"], found["coarse text"] = viewer.coarse, viewer.qualifier()
         found["coarse shape"] = list(viewer.host.viewer.layers[0].data.shape)
+        viewer.show_direction("Coronal")
+        viewer.show_direction("4-up")
+        QTest.qWait(WAIT_MS)
+        viewer.quad.panes[2].stepped.emit(3)
+        found["four"] = [pane.text.text() for pane in viewer.quad.panes], viewer.quad.note.full_text()
         viewer.show_direction("Coronal")
         found["orders"] = [int(axis) for axis in viewer.host.viewer.dims.order]
         found["whole shape"] = list(viewer.host.viewer.layers[0].data.shape)

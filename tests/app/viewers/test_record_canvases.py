@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[3]
-SHORT, LONG = 3, 50  # rounds of four records
+SHORT, LONG = 5, 50  # rounds of four records
 MOST_GROWTH = 0.05
 needs_display = pytest.mark.skipif(
     sys.platform.startswith("linux") and not os.environ.get("DISPLAY"),
@@ -65,6 +65,18 @@ def test_that_a_solid_too_large_for_the_card_is_shown_coarser_and_says_so(seen: 
     assert seen["coarse shape"] == [4, 6, 7]
     assert "3D at 1 ∕ 3 of the resolution" in seen["coarse text"]
     assert seen["whole shape"] == [12, 16, 20]
+
+
+@needs_display
+def test_that_a_viewer_that_floated_and_came_back_shows_what_it_showed(seen: dict[str, Any]) -> None:
+    assert seen["kept"]
+
+
+@needs_display
+def test_that_the_views_of_the_4_up_share_one_place_and_name_the_level(seen: dict[str, Any]) -> None:
+    places, note = seen["four"]
+    assert places == ["z 5 of 12", "y 11 of 16", "x 11 of 20"]
+    assert "1 voxel of 3 along each axis" in note
 
 
 @needs_display

@@ -110,7 +110,7 @@ def episodes(folder: Path) -> None:
 
 FLAT = (
     RealFiles("photographs", FieldKind.IMAGE, photographs, "ImageViewer", fast=True),
-    RealFiles("ome-tiff", FieldKind.CHANNELS, ome_tiff, "ChannelsViewer", fast=True),
+    RealFiles("ome-tiff", FieldKind.CHANNELS, ome_tiff, "ChannelsViewer"),
     RealFiles("imagej-tiff", FieldKind.CHANNELS, imagej_tiff, "ChannelsViewer", asked="channels"),
     RealFiles("ome-zarr", FieldKind.CHANNELS, ome_zarr, "ChannelsViewer"),
     RealFiles("plate", FieldKind.CHANNELS, plate, "ChannelsViewer"),

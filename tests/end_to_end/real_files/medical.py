@@ -95,7 +95,7 @@ def nifti_cine(folder: Path) -> None:
 
 MEDICAL = (
     RealFiles("ct-dicom", FieldKind.VOLUME, ct_series, "VolumeViewer"),
-    RealFiles("nifti-organs", FieldKind.VOLUME, nifti_with_organs, "VolumeViewer", fast=True),
+    RealFiles("nifti-organs", FieldKind.VOLUME, nifti_with_organs, "VolumeViewer"),
     RealFiles("nifti-shipped", FieldKind.VOLUME, shipped_nifti, "VolumeViewer"),
     RealFiles("nrrd", FieldKind.VOLUME, nrrd, "VolumeViewer"),
     RealFiles("metaimage", FieldKind.VOLUME, metaimage, "VolumeViewer"),

@@ -189,7 +189,7 @@ def stereo(folder: Path) -> None:
 def grids(folder: Path) -> None:
     """Write radiance and density of furnished rooms."""
     for number in range(2):
-        values = sample("grids")["grid"][number].transpose(3, 2, 1, 0).astype(np.float32)
+        values = np.asarray(sample("grids")["grid"][number], np.float32).transpose(3, 2, 1, 0) / 255.0
         np.savez_compressed(folder / f"room{number}.npz", rgbsigma=values, resolution=np.array(values.shape[:3]))
 
 
@@ -201,7 +201,7 @@ SPATIAL = (
     RealFiles("modelnet", FieldKind.POINTS, modelnet, "PointsViewer"),
     RealFiles("pilarnet", FieldKind.POINTS, events, "PointsViewer"),
     RealFiles("point-table", FieldKind.POINTS, table_of_points, "PointsViewer", asked="points"),
-    RealFiles("nerf", FieldKind.VIEWS, nerf, "ViewsViewer", settings={"views": 4}, fast=True),
+    RealFiles("nerf", FieldKind.VIEWS, nerf, "ViewsViewer", settings={"views": 4}),
     RealFiles("colmap", FieldKind.VIEWS, colmap, "ViewsViewer", settings={"views": 4}),
     RealFiles("rgbd-scan", FieldKind.VIEWS, rgbd, "ViewsViewer", settings={"views": 4, "stride": 1}),
     RealFiles("stereo", FieldKind.PAIR, stereo, "ViewsViewer", asked="pair"),
