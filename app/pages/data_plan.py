@@ -113,6 +113,7 @@ class PlanModel(QObject):
         """Import as planned."""
         if self.plan is None or self.state != "planned":
             return
+        self._question += 1  # counting ends
         self.state, self.failure = "importing", None
         request = StartImport(id=self._client.new_id(), paths=self.paths, options=self._final_options())
         self._client.send(request, self._started)
@@ -135,6 +136,7 @@ class PlanModel(QObject):
             self.state, self.failure = "failed", found.failure
         elif found.state == "cancelled":
             self.state, self._job_id = "planned", ""
+            self._count_on()
         self.changed.emit()
 
     def _final_options(self) -> ImportOptions:
@@ -146,15 +148,24 @@ class PlanModel(QObject):
         self._question += 1
         question = self._question
         self.state, self.failure = "planning", None
+        self._send(question)
+        self.changed.emit()
+
+    def _send(self, question: int) -> None:
+        """Ask; while files are being counted, again after each answer, until another question or none is asked."""
         request = PlanImport(id=self._client.new_id(), paths=self.paths, options=self.options)
         self._client.send(request, lambda reply, arrays: self._planned(question, reply, arrays))
-        self.changed.emit()
+
+    def _count_on(self) -> None:
+        if self.plan is not None and self.plan.counting:
+            self._send(self._question)
 
     def _planned(self, question: int, reply: Message, arrays: list[Any]) -> None:
         if question != self._question:
             return
         if isinstance(reply, Planned):
             self.state, self.plan, self.previews = "planned", reply.plan, arrays
+            self._count_on()
         elif isinstance(reply, Failed):
             self.state, self.failure, self.plan = "failed", reply.failure, None
         self.changed.emit()
@@ -165,4 +176,5 @@ class PlanModel(QObject):
             self.follow()
         elif isinstance(reply, Failed):
             self.state, self.failure = "planned", reply.failure  # the plan stays, to be changed
+            self._count_on()
         self.changed.emit()

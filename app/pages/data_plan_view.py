@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QPixmap
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
@@ -114,8 +115,9 @@ class PlanView(QWidget):
         self.facts.setText(_facts(model))
         written = "" if busy else "checked, nothing written" if model.checked else "nothing written yet"
         self.written.show_fact(written)
-        if plan is not None and (plan, len(model.previews)) != self._shown:
-            self._shown = (plan, len(model.previews))
+        shown = None if plan is None else (_without_counts(plan), len(model.previews))
+        if plan is not None and shown is not None and shown != self._shown:
+            self._shown = shown
             self._fill_groups(plan)
         if model.state == "failed" and model.failure is not None:
             self.failed.set_failure(failure_sentence(model.failure), model.failure.traceback)
@@ -273,7 +275,12 @@ def _facts(model: PlanModel) -> str:
     if plan is None:
         return "reading …" if model.state == "planning" else "could not be read"
     parts = [numbers.plural(plan.files, "file"), numbers.size(plan.bytes)]
-    return ", ".join(parts) + ("" if plan.complete else " so far; still counting")
+    return ", ".join(parts) + (" so far; still counting" if plan.counting else "")
+
+
+def _without_counts(plan: ImportPlan) -> ImportPlan:
+    """Return a plan without what changes every second while files are being counted."""
+    return msgspec.structs.replace(plan, files=0, bytes=0, counting=False)
 
 
 def _file(path: str) -> str:

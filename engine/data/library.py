@@ -17,8 +17,8 @@ from engine.data.combining import plan_combine
 from engine.data.edits import add_edit, edits_file
 from engine.data.exporting import plan_export
 from engine.data.filters import filter_records
-from engine.data.importers import plan_import
 from engine.data.importers.peeking import peek
+from engine.data.importers.planning import Planning
 from engine.data.opening import open_record
 from engine.data.store import Dataset
 from engine.data.thumbnails import Thumbnails
@@ -55,6 +55,7 @@ class Library:
         self._opened: OrderedDict[Path, _Opened] = OrderedDict()
         self._infos: dict[Path, tuple[int, DatasetInfo]] = {}
         self._thumbnails = Thumbnails()
+        self._planning = Planning(workspace)
         self._answers: dict[type[messages.Request], Callable[[Any], Answer]] = {
             messages.Peek: self._peek,
             messages.PlanImport: self._plan,
@@ -102,7 +103,7 @@ class Library:
         return messages.Peeked(id=request.id, text=glance.text, accepted=glance.accepted, target=glance.target), []
 
     def _plan(self, request: messages.PlanImport) -> Answer:
-        plan, previews = plan_import(request.paths, request.options, self._workspace)
+        plan, previews = self._planning.plan(request.paths, request.options)
         return messages.Planned(id=request.id, plan=plan), previews
 
     def _plan_combine(self, request: messages.PlanCombine) -> Answer:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from engine.data.importers.importer import Importer, Progress
+from engine.data.importers.scaling import scaled
 from engine.data.importers.sources import Listing, list_sources
 from engine.errors import DataError
 from engine.protocol.inspections import Array
@@ -20,7 +21,7 @@ from engine.protocol.messages import ImportOptions, ImportPlan
 from engine.protocol.schema import DatasetInfo
 from engine.workspace import Workspace
 
-__all__ = ["Importer", "plan_import", "run_import"]
+__all__ = ["Importer", "plan_import", "plan_listing", "run_import"]
 
 
 def plan_import(
@@ -31,12 +32,27 @@ def plan_import(
     Raises:
         DataError: nothing can be read, a path is missing, or the options contradict the data.
     """
-    listing = list_sources(paths)
-    importer, kinds = _choose(listing, options)
+    return plan_listing(list_sources(paths), paths, options, workspace)
+
+
+def plan_listing(
+    listing: Listing, paths: Sequence[str | Path], options: ImportOptions, workspace: Workspace
+) -> tuple[ImportPlan, list[Array]]:
+    """Return the plan of what is listed so far; a large listing is judged by a part of it, and the plan says so.
+
+    Raises:
+        DataError: nothing can be read, or the options contradict the data.
+    """
+    part = listing.sample()
+    importer, kinds = _choose(part, options)
     name = options.name or suggest_name(paths)
     out = workspace.dataset_file(name)
     named = msgspec.structs.replace(options, name=name)
-    plan, previews = importer.plan(listing, named, out)
+    if part is listing:
+        plan, previews = importer.plan(listing, named, out)
+    else:
+        plan, previews = importer.plan(part, msgspec.structs.replace(named, drop_duplicates=False), out)
+        plan = msgspec.structs.replace(scaled(plan, part, listing), options=named)
     taken = (f"A dataset {name} exists and would be replaced.",) if out.exists() else ()
     return (
         msgspec.structs.replace(
@@ -63,8 +79,8 @@ def run_import(paths: Sequence[str | Path], options: ImportOptions, out: Path, p
         DataError: nothing can be read.
         DiskFull: the disk lacks the space, told before or on the way; after some is freed, it goes on.
     """
-    listing = list_sources(paths)
-    return _choose(listing, options)[0].read(listing, options, Path(out), progress)
+    listing = list_sources(paths, told=lambda count: progress(0.0, 0.0, "files", f"counted {count:,} files so far"))
+    return _choose(listing.sample(), options)[0].read(listing, options, Path(out), progress)
 
 
 def suggest_name(paths: Sequence[str | Path]) -> str:
@@ -92,7 +108,7 @@ def _choose(listing: Listing, options: ImportOptions) -> tuple[Importer, tuple[s
         return named[0], kinds
     if not able:
         raise DataError(
-            f"None of the {len(listing.entries)} files can be imported.",
+            f"None of the {len((listing.whole or listing).entries)} files can be imported.",
             "The help page “Prepare your data” lists what can be; images can be JPEG, PNG, TIFF, WebP, BMP and GIF.",
         )
     return able[0], kinds

@@ -28,6 +28,7 @@ IMAGE_SUFFIXES = frozenset(
 ALL_HEADERS_UP_TO = 20_000
 _SAMPLED_HEADERS = 4_000
 _ARCHIVE_HEADERS = 500
+_HEADERS_AT_ONCE = 100  # by one thread: handing them out one by one would take as long as reading them
 _TABLE_FITS_SHARE = 0.5
 _APART = "holds channels rather than a picture; import it as channels"
 _MOST_DECODED, _LARGEST_DECODED = 200, 16_000_000  # files without an end, and pixels of one, that a plan decodes
@@ -178,9 +179,12 @@ def _read_headers(survey: ImageSurvey, *, every_header: bool) -> None:
     else:
         places = np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)).tolist()
     plain = [place for place in places if not survey.entries[place].member]
+    pieces = [plain[start : start + _HEADERS_AT_ONCE] for start in range(0, len(plain), _HEADERS_AT_ONCE)]
     with ThreadPoolExecutor(4, thread_name_prefix="headers") as pool:
-        for place, found in zip(plain, pool.map(lambda each: _header(survey.entries[each]), plain), strict=True):
-            _note(survey, place, found)
+        looks = pool.map(lambda piece: [_header(survey.entries[place]) for place in piece], pieces)
+        for piece, found in zip(pieces, looks, strict=True):
+            for place, look in zip(piece, found, strict=True):
+                _note(survey, place, look)
     with ArchiveReader() as reader:
         for place in places:
             if survey.entries[place].member:

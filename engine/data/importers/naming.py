@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,16 @@ def name_records(names: Sequence[str], listing: Listing, options: ImportOptions)
         split = SPLIT_NAMES.get(row.get(table.split, "").strip().lower(), before.split) if table.split else before.split
         told.append(Named(label, split, row.get(group_column, "") if group_column else ""))
     return told
+
+
+def count_classes(folders: Mapping[str, int]) -> dict[str, int]:
+    """Return class → files, by the folders alone; `folders` is how many files each holds, by its path ending in /."""
+    parts = _folders([f"{folder}x" for folder in folders])
+    has_splits = any(each and each[0].lower() in SPLIT_NAMES for each in parts)
+    found: Counter[str] = Counter()
+    for each, count in zip(parts, folders.values(), strict=True):
+        found[_class_of(each, has_splits=has_splits)] += count
+    return {name: found[name] for name in sorted(found, key=natural) if name}
 
 
 def _table_path(listing: Listing, options: ImportOptions, *, folders_say_nothing: bool) -> Path | None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import tifffile
-import tiffslide
 from PIL import Image
 
 from engine.data.importers.channels_tiff import TIFF_MARKS, tiff_directories
@@ -118,6 +117,8 @@ def _open(path: Path) -> Any:
             except openslide.OpenSlideError as error:
                 msg = str(error)
                 raise ValueError(msg) from error
+    import tiffslide  # takes a while; only who opens a slide waits for it
+
     return tiffslide.TiffSlide(path)
 
 

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import ndimage
-from skimage.color import rgb2lab
-from skimage.filters import threshold_otsu
 
 from engine.data.importers.slides_opening import SlideHeader, read_whole
 from engine.protocol.inspections import Array
@@ -65,6 +62,10 @@ def tissue_mask(picture: Array, method: Literal["saturation", "background"]) -> 
     `saturation` takes what is more saturated than Otsu's threshold, for H&E; `background` what differs from the
     colour of the brightest twentieth in CIELAB, for weak counterstains. Glass and ink are neither.
     """
+    from scipy import ndimage  # takes a while, as the next ones do; only who looks for tissue waits for it
+    from skimage.color import rgb2lab
+    from skimage.filters import threshold_otsu
+
     brightest, darkest = picture.max(axis=2).astype(np.float64), picture.min(axis=2).astype(np.float64)
     plausible = (darkest < _WHITE) & (brightest > _BLACK)
     if method == "background":
@@ -88,6 +89,8 @@ def clean_mask(mask: Array, um: float, least_mm2: float) -> Array:
         um: micrometres a pixel.
         least_mm2: smallest piece of tissue that stays.
     """
+    from scipy import ndimage  # takes a while; only who looks for tissue waits for it
+
     radius = max(1, round(_CLOSE_UM / um))
     y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
     padded = np.pad(mask, radius)
@@ -98,6 +101,8 @@ def clean_mask(mask: Array, um: float, least_mm2: float) -> Array:
 
 
 def _without_small(mask: Array, least_px: float) -> Array:
+    from scipy import ndimage  # takes a while; only who looks for tissue waits for it
+
     pieces, count = ndimage.label(mask)
     if count == 0:
         return mask

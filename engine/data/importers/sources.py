@@ -6,13 +6,18 @@ into memory one at a time; nothing of them is ever written under a name of their
 
 from __future__ import annotations
 
+import itertools
+import math
+import operator
 import os
 import re
 import stat
 import tarfile
+import time
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -23,6 +28,11 @@ from engine.protocol.schema import Skipped
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MOST_ENTRIES = 5_000_000
+LARGE_LISTING = 20_000  # files of which a part is judged first
+_BLOCKS, _BLOCK = 8, 400  # of neighbouring files, from folder to folder where that is not far
+_RARE = 100  # files of one extension
+_COUNTED_AT_ONCE = 5000
+_NAME = operator.attrgetter("name")
 LARGEST_ENTRY_BYTES = 2 * 1024**3
 LARGEST_ARCHIVE_BYTES = 4 * 1024**4  # unpacked
 LARGEST_RATIO = 1000  # unpacked to packed, where the unpacked part is larger than …
@@ -37,16 +47,28 @@ class Entry:
 
     name: str  # relative to what was dropped, with forward slashes; shown and stored
     size: int  # bytes
-    path: Path  # the file, or the archive that holds it
+    place: str | Path  # the file, or the archive that holds it; a text where there may be a million
     member: str = ""  # name inside the archive; "" = a file on its own
     changed_ns: int = 0
 
     @property
+    def path(self) -> Path:
+        """The file, or the archive that holds it."""
+        return Path(self.place)
+
+    @property
     def suffix(self) -> str:
         """File name extension in lower case, with the dot."""
-        last = self.name.rpartition("/")[2]  # asked a million times, for which a path object is too slow
-        dot = last.rfind(".")
-        return last[dot:].lower() if 0 < dot < len(last) - 1 else ""
+        return _suffix(self.name)
+
+
+def _folder(name: str) -> str:
+    return name[: name.rfind("/") + 1]
+
+
+def _suffix(name: str) -> str:
+    dot = name.rfind(".")  # asked a million times, for which a path object is too slow
+    return name[dot:].lower() if name.rfind("/") + 1 < dot < len(name) - 1 else ""
 
 
 @dataclass(slots=True)
@@ -57,14 +79,55 @@ class Listing:
     skipped: list[Skipped] = field(default_factory=list)
     junk: int = 0
     complete: bool = True
+    whole: Listing | None = None  # of which this is a sample
     _heads: dict[str, bytes] = field(default_factory=dict)
-    _suffixes: tuple[int, frozenset[str]] = (-1, frozenset())
+    _counts: Counter[str] = field(default_factory=Counter)
+    _counted: int = 0
 
-    def suffixes(self) -> frozenset[str]:
+    def counts(self) -> Counter[str]:
+        """Return how many entries have each extension; what was counted before is not counted again."""
+        if self._counted != len(self.entries):
+            fresh = self.entries[self._counted :] if self._counted < len(self.entries) else self.entries
+            self._counts = self._counts if fresh is not self.entries else Counter()
+            self._counts.update([_suffix(entry.name) for entry in fresh])
+            self._counted = len(self.entries)
+        return self._counts
+
+    def suffixes(self) -> Set[str]:
         """Return the extensions that occur, so that a family that has none need not look at every name."""
-        if self._suffixes[0] != len(self.entries):
-            self._suffixes = len(self.entries), frozenset(entry.suffix for entry in self.entries)
-        return self._suffixes[1]
+        return self.counts().keys()
+
+    def sample(self) -> Listing:
+        """Return a part that stands for a large listing or one that is still growing, itself where it is small.
+
+        Blocks of neighbours from everywhere, since files that belong together lie together; and all of those whose
+        extension is rare, since a single table may say what the others are.
+        """
+        if len(self.entries) <= (LARGE_LISTING if self.complete else 2 * _BLOCKS * _BLOCK):
+            return self
+        step = len(self.entries) // _BLOCKS
+        blocks = [self._block(start) for start in range(0, step * _BLOCKS, step)]
+        rare = {suffix for suffix, count in self.counts().items() if count <= _RARE}
+        chosen = {entry.name: entry for block in blocks for entry in block}
+        if rare:
+            chosen |= {entry.name: entry for entry in self.entries if _suffix(entry.name) in rare}
+        return Listing(list(chosen.values()), self.skipped, self.junk, complete=False, whole=self, _heads=self._heads)
+
+    def _block(self, start: int) -> list[Entry]:
+        """Return about `_BLOCK` neighbours, as whole folders if those are small."""
+        stop = start + _BLOCK
+        near = [
+            place
+            for place in range(max(1, start), min(stop + _BLOCK, len(self.entries)))
+            if _folder(self.entries[place].name) != _folder(self.entries[place - 1].name)
+        ]
+        first = next((place for place in near if place < start + _BLOCK // 2), start) if start else 0
+        last = next((place for place in near if place >= first + _BLOCK // 2), stop)
+        return self.entries[first:last]
+
+    def folders(self) -> Counter[str]:
+        """Return how many files each folder holds itself."""
+        return Counter([_folder(entry.name) for entry in self.entries])
 
     def head(self, entry: Entry) -> bytes:
         """Return the first 4096 bytes of a file; b"" of a member of an archive, and of what cannot be read.
@@ -90,63 +153,104 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def list_sources(paths: Sequence[str | Path], most: int = MOST_ENTRIES) -> Listing:
+class Counting:
+    """A listing that grows: a million files are counted bit by bit, and may be looked at meanwhile."""
+
+    def __init__(self, paths: Sequence[str | Path], most: int = MOST_ENTRIES) -> None:
+        self.listing = Listing(complete=False)
+        self._most = most
+        self._found = _entries(paths, self.listing)
+
+    def go_on(self, seconds: float = math.inf, told: Callable[[int], None] | None = None) -> bool:
+        """Count for so long.
+
+        Args:
+            seconds: after which to pause.
+            told: called with the number of files so far, often enough for an import to be cancelled by what it raises.
+
+        Returns:
+            Whether everything was counted; if not, call again. More than `most` entries are never listed.
+
+        Raises:
+            DataError: a path does not exist, or an archive is a bomb or damaged beyond listing.
+        """
+        entries = self.listing.entries
+        until = time.monotonic() + seconds
+        while not self.listing.complete and len(entries) < self._most:
+            before = len(entries)
+            entries.extend(itertools.islice(self._found, min(_COUNTED_AT_ONCE, self._most - before)))
+            if len(entries) - before < min(_COUNTED_AT_ONCE, self._most - before):
+                self.listing.complete = True
+            if told is not None and not self.listing.complete:
+                told(len(entries))
+            if time.monotonic() > until:
+                break
+        return self.listing.complete or len(entries) >= self._most
+
+
+def list_sources(
+    paths: Sequence[str | Path], most: int = MOST_ENTRIES, told: Callable[[int], None] | None = None
+) -> Listing:
     """Return the entries of files, folders and archives, in a fixed order.
 
     Args:
         paths: what was dropped.
         most: stop after so many entries; the listing then says that it is not complete.
+        told: called with the number of files so far; what it raises ends the listing.
 
     Raises:
         DataError: a path does not exist, or an archive is a bomb or damaged beyond listing.
     """
-    listing = Listing()
+    counting = Counting(paths, most)
+    counting.go_on(told=told)
+    if not counting.listing.complete and next(counting._found, None) is None:  # noqa: SLF001 (same module)
+        counting.listing.complete = True
+    return counting.listing
+
+
+def _entries(paths: Sequence[str | Path], listing: Listing) -> Iterator[Entry]:
     several = len(paths) > 1
     for path in (Path(each).expanduser() for each in paths):
         if not path.exists():
             raise DataError(f"{path} does not exist.", "Check the path.")
         prefix = f"{path.name}/" if several and (path.is_dir() or is_archive(path)) else ""
         if path.is_dir():
-            found = _walk(path, prefix, listing)
+            yield from _walk(str(path), prefix, listing)
         elif is_archive(path):
-            found = _archive(path, prefix, listing)
+            yield from _archive(path, prefix, listing)
         else:
-            found = iter((_file(path, path.name),))
-        for entry in found:
-            if len(listing.entries) >= most:
-                listing.complete = False
-                return listing
-            listing.entries.append(entry)
-    return listing
-
-
-def _file(path: Path, name: str) -> Entry:
-    status = path.stat()
-    return Entry(name, status.st_size, path, changed_ns=status.st_mtime_ns)
+            status = path.stat()
+            yield Entry(path.name, status.st_size, path, changed_ns=status.st_mtime_ns)
 
 
 def _is_junk(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _JUNK
+    return name[0] == "." or name.lower() in _JUNK
 
 
-def _walk(folder: Path, prefix: str, listing: Listing) -> Iterator[Entry]:
+def _walk(folder: str, prefix: str, listing: Listing) -> Iterator[Entry]:
     try:
-        children = sorted(os.scandir(folder), key=lambda each: each.name)
+        with os.scandir(folder) as found:
+            children = sorted(found, key=_NAME)
     except OSError as error:
-        listing.skipped.append(Skipped(path=prefix or str(folder), reason=f"the folder cannot be read: {error}"))
+        listing.skipped.append(Skipped(path=prefix or folder, reason=f"the folder cannot be read: {error}"))
         return
     for child in children:
         name = prefix + child.name
         if _is_junk(child.name):
             listing.junk += 1
         elif child.is_dir(follow_symlinks=False):
-            yield from _walk(Path(child.path), name + "/", listing)
+            yield from _walk(child.path, name + "/", listing)
+        elif child.is_file():
+            try:
+                status = child.stat()
+            except OSError as error:  # gone since the folder was read
+                listing.skipped.append(Skipped(path=name, reason=f"cannot be read: {error.strerror or error}"))
+                continue
+            yield Entry(name, status.st_size, child.path, changed_ns=status.st_mtime_ns)
         elif child.is_dir():
             listing.skipped.append(Skipped(path=name, reason="a link to a folder; drop that folder itself"))
-        elif not child.is_file():
-            listing.skipped.append(Skipped(path=name, reason="not a regular file, or a link to nowhere"))
         else:
-            yield _file(Path(child.path), name)
+            listing.skipped.append(Skipped(path=name, reason="not a regular file, or a link to nowhere"))
 
 
 def _archive(path: Path, prefix: str, listing: Listing) -> Iterator[Entry]:
