@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from engine.data.samples.bentshapes import BENTSHAPES
 from engine.data.samples.captions import CAPTIONS
 from engine.data.samples.cells import CELLS
 from engine.data.samples.chest_toy import CHEST_TOY
@@ -50,6 +51,7 @@ _SAMPLES: tuple[Sample, ...] = (
     TEXTURES,
     SHAPESCENES,
     SHAPETEX,
+    BENTSHAPES,
     DIGITS,
     SCENES,
     PHANTOMS,
