@@ -30,12 +30,12 @@ from engine.data.store import Dataset
 from engine.describe import CLAIMS
 from engine.durable import write_atomic
 from engine.errors import ConfigError, MethodError
-from engine.evaluation.features import embed_records
+from engine.evaluation.features import comfortable_batch, embed_records
 from engine.feeding import open_loader
 from engine.method import Claim, Method
 from engine.offspring import end_with_parent
 from engine.protocol.messages import ArmResult, ClaimResult, RunSpec
-from engine.protocol.schema import FieldKind
+from engine.protocol.schema import FieldKind, Need
 from engine.registry import find_method
 from engine.runs import RunFolder
 from engine.training.devices import resolve_device
@@ -56,22 +56,43 @@ _UNWATCHED = {"evaluate_every": 0, "inspect_every": 0, "checkpoint_every": 0, "c
 class SampleReader:
     """The two parts of a sample dataset, as a claim's metric reads them (`engine.method.ClaimData`)."""
 
-    def __init__(self, dataset: Dataset, method: Method, config: Any, *, device: torch.device) -> None:
+    def __init__(
+        self, dataset: Dataset, method: Method, config: Any, *, device: torch.device, also: Sequence[Need] = ()
+    ) -> None:
         label = dataset.schema.first(FieldKind.LABEL)
         self._dataset = dataset
         self.classes: tuple[str, ...] = label.classes if label else ()
         self._labels = torch.from_numpy(np.asarray(dataset.column(label.name), np.int64)) if label else None
-        self._loader = open_loader(method, config, dataset, batch_size=BATCH, seed=0, split=None, prefetch=0)
+        self._loader = open_loader(method, config, dataset, batch_size=BATCH, seed=0, split=None, prefetch=0, also=also)
         self._device = device
+        self._dataset = dataset
         held_out = np.concatenate([dataset.select("val"), dataset.select("test")])
         self._parts = {"train": dataset.select("train"), "test": held_out}
 
-    def batches(self, part: Literal["train", "test"], records: int) -> Iterator[Batch]:
-        """Yield raw batches of the first `records` of a part (0 = all), on the device."""
-        for batch in self._loader.in_order(self._chosen(part, records), BATCH):
+    def batches(
+        self, part: Literal["train", "test"], records: int = 0, *, only: Any = None, draw: int | None = None
+    ) -> Iterator[Batch]:
+        """Yield raw batches of the first `records` of a part (0 = all), on the device.
+
+        `only` is (n,) bool over the part, of records to take; with `draw`, windows lie at random places.
+        """
+        size = comfortable_batch(self._loader, BATCH)
+        for batch in self._loader.in_order(self._chosen(part, records, only), size, draw=draw):
             yield batch.to(self._device)
 
-    def features(self, model: nn.Module, part: Literal["train", "test"], records: int = 0) -> tuple[Tensor, Tensor]:
+    def column(self, field: str, part: Literal["train", "test"]) -> Any:
+        """Return an annotation of a part's records by the field's name: an array (n, …), or a list of strings.
+
+        Raises:
+            DataError: the sample has no such field.
+        """
+        values = self._dataset.column(field)
+        chosen = self._parts[part]
+        return [values[record] for record in chosen.tolist()] if isinstance(values, list) else values[chosen]
+
+    def features(
+        self, model: nn.Module, part: Literal["train", "test"], records: int = 0, *, only: Any = None
+    ) -> tuple[Tensor, Tensor]:
         """Return pooled features (N, E) and labels (N,) of the first `records` of a part (0 = all), on the CPU.
 
         Raises:
@@ -81,7 +102,7 @@ class SampleReader:
             raise MethodError(
                 "The sample of this claim has no labels.", "Use a metric without labels, or another sample."
             )
-        chosen = self._chosen(part, records)
+        chosen = self._chosen(part, records, only)
         embedded = embed_records(model, self._loader, chosen, batch_size=BATCH)
         return torch.from_numpy(embedded.features), self._labels[torch.from_numpy(chosen)]
 
@@ -101,8 +122,10 @@ class SampleReader:
         """Stop reading."""
         self._loader.close()
 
-    def _chosen(self, part: str, records: int) -> Any:
+    def _chosen(self, part: str, records: int, only: Any = None) -> Any:
         indices = self._parts[part]
+        if only is not None:
+            indices = indices[np.asarray(only, bool)]
         return indices[:records] if records else indices
 
 
@@ -215,7 +238,7 @@ def _measure(method: Method, arm_name: str, *, folder: str, seed: int, device: s
     model = loaded.model.eval()
     where = next(model.parameters()).device
     with Dataset.open(data) as dataset:
-        reader = SampleReader(dataset, loaded.method, loaded.config, device=where)
+        reader = SampleReader(dataset, loaded.method, loaded.config, device=where, also=claim.needs)
         try:
             with torch.no_grad():
                 rng = Rng(seed, 0, torch.zeros(1, dtype=torch.int64, device=where))

@@ -161,6 +161,13 @@ class Stage:
     views: ViewsFunction
     model: Callable[[Any, Schema, nn.Module | None], nn.Module]
     prepare: Prepare | None = None
+    records: RecordFilter | None = None  # which records it trains on; None = all
+
+
+RecordFilter = Callable[[Any, Mapping[str, Any]], Any]
+"""(config, columns) → (N,) bool over all records; columns: annotations by the keys of their needs, and "record"."""
+StagesFactory = Callable[[Any, Schema], tuple[Stage, ...]]
+"""(config, schema) → stages, where their number follows from settings or data: one for each task of a stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +185,23 @@ class ClaimData(Protocol):
 
     classes: tuple[str, ...]
 
-    def batches(self, part: Literal["train", "test"], records: int) -> Iterator[Batch]:
-        """Yield raw batches of the first `records` of a part (0 = all), on the model's device."""
+    def batches(
+        self, part: Literal["train", "test"], records: int = 0, *, only: Any = None, draw: int | None = None
+    ) -> Iterator[Batch]:
+        """Yield raw batches of the first `records` of a part (0 = all), on the model's device.
+
+        `only` is (n,) bool over the part, of records to take; with `draw`, windows lie at random places.
+        """
         ...
 
-    def features(self, model: nn.Module, part: Literal["train", "test"], records: int = 0) -> tuple[Tensor, Tensor]:
+    def features(
+        self, model: nn.Module, part: Literal["train", "test"], records: int = 0, *, only: Any = None
+    ) -> tuple[Tensor, Tensor]:
         """Return pooled features (N, E) and labels (N,), on the CPU, of the first `records` of a part (0 = all)."""
+        ...
+
+    def column(self, field: str, part: Literal["train", "test"]) -> Any:
+        """Return an annotation of a part's records by the field's name: an array (n, …), or a list of strings."""
         ...
 
     def field(self, name: str, part: Literal["train", "test"], records: int = 0) -> Tensor:
@@ -209,6 +227,7 @@ class Claim:
     config: Mapping[str, Any] = field(default_factory=dict)  # on top of `tiny`, for all arms
     training: Mapping[str, Any] = field(default_factory=dict)
     seeds: int = 3
+    needs: tuple[Need, ...] = ()  # fields that the metric reads beside the method's own: masks, depth, labels
     margin: float = 0.0  # the effect must exceed this to count as shown
     higher_is_better: bool = True
 
@@ -243,7 +262,7 @@ class Method:
     claim: Claim | None = None
     prepare: Prepare | None = None
     windows: WindowsFunction | None = None  # what to cut out of larger records; None = records come whole
-    stages: tuple[Stage, ...] = ()  # () = one stage made of `views`, `model`, `prepare`
+    stages: tuple[Stage, ...] | StagesFactory = ()  # () = one stage made of `views`, `model`, `prepare`
     suggested_sample: str = "textures"
     learns_share: float = 0.05  # 30 steps on one batch must lower the loss at least by this share
     learns_monitor: str = ""  # the monitor that must fall instead, where the loss contains a moving target's entropy

@@ -75,7 +75,7 @@ class Subject:
         needs = tuple(need for need in method.needs if with_optional or not need.optional)
         schema = example_schema(needs, px)
         schema, cutters = vary(schema, needs, windows_of(method, config, schema))
-        return cls(method, config, schema, stages_of(method), with_optional, cutters)
+        return cls(method, config, schema, stages_of(method, config, schema), with_optional, cutters)
 
     @classmethod
     def each(cls, method: Method) -> list[Subject]:

@@ -98,6 +98,7 @@ class Loader:
             )
         self._wanted = _resolve(dataset, needs, windows or {}, image_px)
         self._index = _with_all(dataset, needs, self._wanted, self._index)
+        self._all = self._index  # of the split
         self._specs = {wanted.key: wanted.spec for wanted in self._wanted}
         self._shuffles: dict[int, Array] = {}
         self._groups: dict[str, Array] = {}
@@ -115,6 +116,39 @@ class Loader:
     def records(self) -> int:
         """Number of records of the split."""
         return len(self._index)
+
+    @property
+    def indices(self) -> Array:
+        """Record numbers of the split, (N,) ascending; less where `restrict` left some out."""
+        return self._index
+
+    def restrict(self, records: Array | None) -> None:
+        """Read from here on only those of the split's records that are among `records`; None = all of them.
+
+        Raises:
+            DataError: none is left.
+        """
+        index = self._all if records is None else self._all[np.isin(self._all, records)]
+        if len(index) == 0:
+            raise DataError(f"{self._dataset.info.name} has no record for this part of the training.", "")
+        self._index = index
+        self._shuffles.clear()
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of a record as delivered, about: of ragged fields, the average of what is stored."""
+        total = 0.0
+        for wanted in self._wanted:
+            if is_text(wanted.source):
+                continue
+            shape = wanted.spec.shape
+            if wanted.is_dense:
+                count = float(np.prod([side or 0 for side in shape]))
+            else:
+                count = float(self._dataset.sizes(wanted.source.name).astype(np.float64).prod(axis=1).mean())
+            windows = wanted.cutter.window.count if wanted.cutter else 1
+            total += count * windows * np.dtype(wanted.spec.dtype).itemsize
+        return max(1, round(total))
 
     @property
     def steps_per_epoch(self) -> int:

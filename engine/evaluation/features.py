@@ -22,6 +22,14 @@ class Embedded:
     index: Array  # (N,) int64
 
 
+COMFORTABLE_BYTES = 256 * 2**20  # of a batch of raw records; activations of a small network take some times as much
+
+
+def comfortable_batch(loader: Loader, most: int) -> int:
+    """Return how many records to embed at a time, `most` or fewer where records are large."""
+    return max(1, min(most, COMFORTABLE_BYTES // loader.record_bytes))
+
+
 def embed_records(
     model: nn.Module,
     loader: Loader,
@@ -42,7 +50,7 @@ def embed_records(
     done = 0
     try:
         with torch.no_grad():
-            for batch in loader.in_order(indices, batch_size):
+            for batch in loader.in_order(indices, comfortable_batch(loader, batch_size)):
                 parts.append(learner.embed(batch.to(device)).pooled.float().cpu().numpy())
                 done += len(parts[-1])
                 if progress is not None:

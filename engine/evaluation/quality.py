@@ -1,7 +1,8 @@
 """The curve of quality while a run trains: a fixed sample of records, measured at every evaluation interval.
 
-With labels: weighted kNN and a ridge probe on held-out records, with intervals. Without: RankMe, spread, alignment,
-uniformity. The same features make the embedding map of the step, aligned with the step before.
+With labels: weighted kNN and a ridge probe on held-out records, with intervals. Always: RankMe, spread, uniformity;
+of pictures also how well two views of one agree. The same features make the embedding map of the step, aligned with
+the step before.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from engine.views.rng import Rng
 BANK_RECORDS = 1500
 QUERY_RECORDS = 500
 ALIGNMENT_RECORDS = 256
+_PICTURES = frozenset({FieldKind.IMAGE, FieldKind.CHANNELS})
 NOTEWORTHY_CHANGE = 0.03
 
 
@@ -45,6 +47,9 @@ class QualityMonitor:
         self, dataset: Dataset, method: Method, config: Any, *, seed: int, previous: Embedding | None = None
     ) -> None:
         self._loader = open_loader(method, config, dataset, batch_size=256, seed=seed, split=None, prefetch=0)
+        self._has_pictures = any(
+            spec.kind in _PICTURES and None not in spec.shape for spec in self._loader.specs.values()
+        )
         self._seed = seed
         self._previous = previous
         self._last_knn: float | None = None
@@ -81,18 +86,20 @@ class QualityMonitor:
 
     def _label_free(self, model: nn.Module, features: Tensor) -> dict[str, float]:
         health = measure_health(features)
-        chosen = self._bank[:: max(1, len(self._bank) // ALIGNMENT_RECORDS)][:ALIGNMENT_RECORDS]
-        first = torch.cat([self._embed_view(model, batch, 1) for batch in self._loader.in_order(chosen, 128)])
-        second = torch.cat([self._embed_view(model, batch, 2) for batch in self._loader.in_order(chosen, 128)])
-        return {
+        values = {
             "quality/rank": health.rank,
             "quality/width": float(features.shape[1]),
             "quality/spread": health.spread_mean,
             "quality/spread_min": health.spread_min,
             "quality/dead": float(health.dead),
             "quality/uniformity": health.uniformity,
-            "quality/alignment": alignment(first, second),
         }
+        if not self._has_pictures:  # of which there is a random view that every method understands
+            return values
+        chosen = self._bank[:: max(1, len(self._bank) // ALIGNMENT_RECORDS)][:ALIGNMENT_RECORDS]
+        first = torch.cat([self._embed_view(model, batch, 1) for batch in self._loader.in_order(chosen, 128)])
+        second = torch.cat([self._embed_view(model, batch, 2) for batch in self._loader.in_order(chosen, 128)])
+        return values | {"quality/alignment": alignment(first, second)}
 
     def _embed_view(self, model: nn.Module, batch: Batch, view: int) -> Tensor:
         """Features of one random crop (at least half the area, flipped or not) of raw records, (B, E) on the CPU."""
@@ -101,7 +108,7 @@ class QualityMonitor:
         fields, specs = dict(batch.fields), dict(batch.specs)
         for key, spec in batch.specs.items():
             value = fields[key]
-            if spec.kind in {FieldKind.IMAGE, FieldKind.CHANNELS} and isinstance(value, Tensor):
+            if spec.kind in _PICTURES and isinstance(value, Tensor):
                 pixels = to_float(value, spec)
                 fields[key] = resized_crops(pixels, rng, size=pixels.shape[-2:], scale=(0.5, 1.0), flip=0.5)
                 mean, std = channel_statistics(spec, pixels.shape[1])  # as the integers would have been normalised

@@ -47,7 +47,8 @@ def dry_run(spec: RunSpec, link: Link) -> DryRunResult:
     try:
         if reason := misfit(method.needs, dataset.schema):
             raise DataError(f"{dataset.info.name} does not fit {method.id}: it {reason}.", "Choose other data.")
-        loader = open_loader(method, config, dataset, batch_size=settings.batch_size, seed=spec.seed)
+        stage = stages_of(method, config, dataset.schema)[0]
+        loader = open_loader(method, config, dataset, batch_size=settings.batch_size, seed=spec.seed, stage=stage)
         model = build_model(method, config, dataset.schema, seed=spec.seed)
         sizes = [(parameter.numel(), parameter.nbytes, parameter.requires_grad) for parameter in model.parameters()]
         state_bytes = sum(value.nbytes for value in model.state_dict().values())
@@ -56,7 +57,7 @@ def dry_run(spec: RunSpec, link: Link) -> DryRunResult:
         fits = True
         feed = Feed(loader, 0)
         try:
-            updater = Updater(stages_of(method)[0], model, config, settings, fabric, spec.seed)
+            updater = Updater(stage, model, config, settings, fabric, spec.seed)
             times = _time_steps(updater, feed, settings, link)
         except Exception as error:
             if not is_out_of_memory(error):

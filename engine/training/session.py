@@ -20,7 +20,8 @@ from engine.data.store import Dataset
 from engine.durable import write_atomic
 from engine.errors import DiskFull, Diverged
 from engine.evaluation.quality import QualityMonitor
-from engine.method import Method, Prepare
+from engine.feeding import stage_records
+from engine.method import Method, Prepare, Stage
 from engine.protocol.messages import RunSpec
 from engine.runs import RunFolder
 from engine.training.checkpoints import Checkpoint, Position, Saved, save_checkpoint
@@ -94,7 +95,7 @@ class Session:
 
     def begin(self, checkpoint: Checkpoint | None) -> None:
         """Build the network as it is at the checkpoint, or at the start."""
-        stages = stages_of(self.method)
+        stages = self._stages
         self.starts = stage_starts(stages, self.settings.steps)
         if checkpoint is not None:
             position = checkpoint.position
@@ -107,14 +108,13 @@ class Session:
             checkpoint.restore(self.updater.model, self.updater.optimiser)
             if self.step > self.starts[self.stage]:
                 self._pass_done = self.starts[self.stage]  # its result is in the buffers
-        self._feed = Feed(self.loader, self._drawn)
+        self._open_feed()
         self._begun = (self.step, self._seconds)
         self._since = self.step
         self.restart_clock()
 
     def _updater(self, model: torch.nn.Module) -> Updater:
-        stage = stages_of(self.method)[self.stage]
-        return Updater(stage, model, self.config, self.settings, self.fabric, self.spec.seed)
+        return Updater(self._stages[self.stage], model, self.config, self.settings, self.fabric, self.spec.seed)
 
     @property
     def is_stage_over(self) -> bool:
@@ -124,13 +124,26 @@ class Session:
     def next_stage(self) -> None:
         """Build the next stage's network from this one's."""
         self.stage += 1
-        name = stages_of(self.method)[self.stage].name
+        name = self._stages[self.stage].name
         self.journal.say(self.step, "note", f"Stage {self.stage + 1} of {len(self.starts)} begins: {name}.")
         previous = self.updater.model
         model = build_model(
             self.method, self.config, self.dataset.schema, seed=self.spec.seed, stage=self.stage, previous=previous
         )
         self.updater = self._updater(model)
+        if any(stage.records is not None for stage in self._stages):
+            self._feed.close()
+            self._open_feed()
+
+    @property
+    def _stages(self) -> tuple[Stage, ...]:
+        return stages_of(self.method, self.config, self.dataset.schema)
+
+    def _open_feed(self) -> None:
+        """Read the records of this stage from here on."""
+        stage = self._stages[self.stage]
+        self.loader.restrict(stage_records(self.method, stage, self.config, self.dataset))
+        self._feed = Feed(self.loader, self._drawn)
 
     @property
     def _stage_steps(self) -> int:
@@ -169,9 +182,7 @@ class Session:
         return True
 
     def _pass_over(self, prepare: Prepare) -> None:
-        indices = self.dataset.select("train")
-        if len(indices) == 0:
-            indices = self.dataset.select(None)
+        indices = self.loader.indices
         if 0 < prepare.records < len(indices):
             chosen = np.random.default_rng([self.spec.seed, self.step]).choice(indices, prepare.records, replace=False)
             indices = np.sort(chosen)

@@ -12,10 +12,11 @@ from engine.method import Method, Stage
 from engine.protocol.schema import Schema
 
 
-def stages_of(method: Method) -> tuple[Stage, ...]:
-    """Return the method's stages; a method without is one stage."""
-    if method.stages:
-        return method.stages
+def stages_of(method: Method, config: Any, schema: Schema) -> tuple[Stage, ...]:
+    """Return the method's stages with these settings and this data; a method without is one stage."""
+    stages = method.stages(config, schema) if callable(method.stages) else method.stages
+    if stages:
+        return stages
     build = method.model
     return (
         Stage(
@@ -50,7 +51,7 @@ def build_model(
     Raises:
         MethodError: what the method builds lacks `step` or `embed`.
     """
-    stages = stages_of(method)
+    stages = stages_of(method, config, schema)
     first = stage if previous is not None else 0
     model = previous
     for number in range(first, stage + 1):

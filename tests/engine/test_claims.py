@@ -4,14 +4,19 @@ import dataclasses
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+import torch
 
 from engine import claims, describe
-from engine.claims import conclude, run_claim, save_measured, t_interval
+from engine.claims import SampleReader, conclude, run_claim, save_measured, t_interval
+from engine.data.samples import make_sample
+from engine.data.store import Dataset
 from engine.errors import ConfigError, MethodError
 from engine.method import Arm, Claim, Method
 from engine.methods import mae
 from engine.protocol.messages import ClaimResult
+from engine.protocol.schema import FieldKind, Need
 
 
 def claim(**changes: object) -> Claim:
@@ -106,3 +111,22 @@ def test_that_an_experiment_trains_every_arm_with_every_seed(monkeypatch: pytest
     assert all(a != b for a, b in zip(trained.values, untrained.values, strict=True))
     assert result.details["measured"]["untrained"]["records"] == [80.0, 80.0]
     assert [done for done, _, _ in said] == [0.0, 0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_that_a_metric_reads_any_field_of_any_choice_of_records(tmp_path: Path) -> None:
+    make_sample("shapescenes", tmp_path / "s.h5")
+    with Dataset.open(tmp_path / "s.h5") as dataset:
+        config = mae.MAEConfig(image_px=32)
+        mask = Need(kinds=(FieldKind.MASK,))
+        reader = SampleReader(dataset, mae.METHOD, config, device=torch.device("cpu"), also=(mask,))
+        labels = reader.column("label", "test")
+        chosen = labels == labels[0]
+        batch = next(reader.batches("test", 5, only=chosen))
+        assert batch["mask"].shape == batch["image"][:, 0].shape
+        assert np.array_equal(dataset.column("label")[batch.index.numpy()], np.full(5, labels[0]))
+        model = mae.METHOD.model(config, dataset.schema)
+        features, found = reader.features(model, "test", 7, only=chosen)
+        assert features.shape[0] == len(found) == 7
+        assert set(found.tolist()) == {int(labels[0])}
+        assert len(reader.column("name", "train")) == len(dataset.select("train"))
+        reader.close()

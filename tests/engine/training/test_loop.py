@@ -136,7 +136,7 @@ def test_that_run_yaml_holds_complete_values_and_versions(make_run) -> None:
     assert "torch" in spec.versions
 
 
-@pytest.mark.parametrize("method", ["toy", "toy-prepared", "toy-staged"])
+@pytest.mark.parametrize("method", ["toy", "toy-prepared", "toy-staged", "toy-stream"])
 @pytest.mark.parametrize("stop_at", [1, 5, 8, 13])
 def test_that_stop_and_resume_is_bit_equal_to_going_straight(make_run, method: str, stop_at: int) -> None:
     straight, resumed = make_run(method=method), make_run(method=method)
@@ -313,6 +313,13 @@ def test_that_stages_share_the_steps_and_hand_over_what_was_learnt(make_run) -> 
     assert progress == pytest.approx([step / 5 for step in range(5)] + [step / 15 for step in range(15)])
     assert "Stage 2 of 2 begins: two." in texts(folder, "note")
     assert float(weights(folder, 20)["prepared"]) > 0
+
+
+def test_that_a_stage_for_each_task_of_a_stream_sees_only_its_records(make_run) -> None:
+    folder = make_run(method="toy-stream")
+    run_training(folder, NullLink())
+    assert [row.values["monitor/label"] for row in folder.metrics()] == [0.0] * 10 + [1.0] * 10
+    assert "Stage 2 of 2 begins: b." in texts(folder, "note")
 
 
 def test_that_passes_over_the_data_come_every_epoch(make_run) -> None:

@@ -106,11 +106,44 @@ STAGED = toy_method(
 )
 
 
+class Labelled(Toy):
+    """A toy that says which labels it trains on."""
+
+    def step(self, views, progress):
+        found = super().step(views, progress)
+        return Step(loss=found.loss, parts=found.parts, monitors={"label": views["label"].float().mean()})
+
+
+def labelled_views(batch, config, rng):
+    return toy_views(batch, config, rng) | {"label": batch["label"]}
+
+
+def continued(config, schema, previous):
+    model = Labelled(config, schema)
+    if previous is not None:
+        model.network.load_state_dict(previous.network.state_dict())
+    return model
+
+
+def stream(config, schema):
+    """One stage for each class, that sees only its records."""
+    return tuple(
+        Stage(
+            name=name, share=1, views=labelled_views, model=continued,
+            records=lambda config, columns, code=code: columns["label"] == code,
+        )
+        for code, name in enumerate(schema.first(FieldKind.LABEL).classes)
+    )  # fmt: skip
+
+
+STREAM = toy_method("toy-stream", needs=(Need(kinds=(FieldKind.IMAGE,)), Need(kinds=(FieldKind.LABEL,))), stages=stream)
+
+
 def install():
     """Let `find_method` find the toys, as if they were modules of `engine.methods`."""
     from types import ModuleType
 
-    for method in (METHOD, PREPARED, STAGED):
+    for method in (METHOD, PREPARED, STAGED, STREAM):
         module = ModuleType(f"engine.methods.{method.id.replace('-', '_')}")
         module.__spec__ = sys.modules[__name__].__spec__
         module.METHOD = method
