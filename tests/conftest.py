@@ -12,8 +12,10 @@ os.environ.setdefault("QT_API", "pyside6")
 import pytest
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process, where files are spread over several; the checks of a method as well."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
     for item in items:
         group = item.nodeid.split("::", 1)[0]
         if group.endswith("test_contract.py"):
