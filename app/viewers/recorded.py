@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
-from PySide6.QtCore import QEvent, QSize
+from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QScrollArea, QWidget
 
 from app.theme import Theme
 from app.viewers.base import Viewer
@@ -40,6 +40,11 @@ class Beside(QWidget):
         self._scroll = QScrollArea()
         side.setProperty("kind", "scrolled")
         self._scroll.setWidgetResizable(True)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        for box in side.findChildren(QComboBox):
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(6)
+        side.setMaximumWidth(SIDE_PX - 12)
         self._scroll.setWidget(side)
         self._scroll.setFixedWidth(SIDE_PX)
         row = QHBoxLayout(self)

@@ -13,6 +13,8 @@ from engine.protocol.messages import PipelineEdge, PipelineNode
 
 ROLES: Final = {"encoder": 0, "decoder": 1, "target": 2, "predictor": 3, "loss": 4, "other": 7}
 BOX_HEIGHT: Final = 24.0
+TALL_BOX: Final = 34.0  # with two lines
+ONE_LINE: Final = 52.0  # what is wider becomes two lines, if it has a space
 PICTURE: Final = 40.0
 GAP: Final = 16.0
 SMALLEST_GAP: Final = 9.0
@@ -36,7 +38,14 @@ class Figure:
         return max(columns.values(), default=1)
 
     def _width(self, node: PipelineNode) -> float:
-        return self._picture if node.role == "data" else self._metrics.horizontalAdvance(node.text) + 14
+        if node.role == "data":
+            return self._picture
+        return max(self._metrics.horizontalAdvance(line) for line in lines_of(node.text, self._metrics)) + 14
+
+    def _height(self, node: PipelineNode) -> float:
+        if node.role == "data":
+            return self._picture
+        return TALL_BOX if len(lines_of(node.text, self._metrics)) > 1 else BOX_HEIGHT
 
     def _place(self, rect: QRectF) -> dict[str, QRectF]:
         columns = sorted({node.column for node in self.nodes})
@@ -54,17 +63,26 @@ class Figure:
             lefts[at] = left
             left += widths[at] * shrink + gap
         span = (rows[-1] - rows[0]) or 1.0
-        tallest = max(self._picture if node.role == "data" else BOX_HEIGHT for node in self.nodes)
+        tallest = max(self._height(node) for node in self.nodes)
         height = max(0.0, min(rect.height() - tallest, 40.0 * span)) if len(rows) > 1 else 0.0
         boxes = {}
         for node in self.nodes:
             centre = rect.center().y() + ((node.row - rows[0]) / span - 0.5) * height if height else rect.center().y()
-            size = self._picture if node.role == "data" else BOX_HEIGHT
+            size = self._height(node)
             width = min(self._width(node), widths[node.column]) * shrink
             width = min(width, self._picture) if node.role == "data" else width
             x = lefts[node.column] + (widths[node.column] * shrink - width) / 2
             boxes[node.id] = QRectF(x, centre - size / 2, width, size)
         return boxes
+
+
+def lines_of(text: str, metrics: QFontMetricsF) -> tuple[str, ...]:
+    """Return a node's text in one line, or in the two that are narrowest together."""
+    words = text.split()
+    if len(words) < 2 or metrics.horizontalAdvance(text) <= ONE_LINE:
+        return (text,)
+    splits = [(" ".join(words[:at]), " ".join(words[at:])) for at in range(1, len(words))]
+    return min(splits, key=lambda lines: max(metrics.horizontalAdvance(line) for line in lines))
 
 
 def paint_pipeline(
@@ -105,8 +123,10 @@ def _paint_box(painter: QPainter, box: QRectF, node: PipelineNode, theme: Theme)
     painter.setBrush(soft)
     painter.drawRoundedRect(box, 4, 4)
     painter.setPen(theme.color("text"))
-    text = QFontMetricsF(painter.font()).elidedText(node.text, Qt.TextElideMode.ElideRight, box.width() - 6)
-    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+    metrics = QFontMetricsF(painter.font())
+    lines = lines_of(node.text, metrics)
+    shown = "\n".join(metrics.elidedText(line, Qt.TextElideMode.ElideRight, box.width() - 4) for line in lines)
+    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, shown)
 
 
 def _paint_edge(

@@ -287,6 +287,9 @@ class Runs:
         elif isinstance(message, m.WorkerView):
             header = m.LiveView(run=run, view=message.view, step=message.step, cost_s=message.cost_s)
             self._core.audience.show(run, message.view, [*wire.encode(header), *frames[1:]])
+        elif isinstance(message, m.WorkerRefused):
+            text = f"{message.failure.message} {message.failure.hint}".strip()
+            self._core.audience.publish(m.ViewRefused(run=run, view=message.view, text=text))
         elif isinstance(message, m.WorkerFinished):
             live.failure = message.failure
 

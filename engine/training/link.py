@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from engine.protocol.inspections import Inspection
-from engine.protocol.messages import MetricsRow, RunEvent, WorkerCommand
+from engine.protocol.messages import Failure, MetricsRow, RunEvent, WorkerCommand
 
 SECONDS_BETWEEN_LINES = 0.5
 
@@ -36,6 +36,10 @@ class Link(Protocol):
         """A watched view was computed, which took `cost_s`."""
         ...
 
+    def refuse(self, run: str, view: str, failure: Failure) -> None:
+        """A watched view cannot be computed."""
+        ...
+
     def progress(self, done: float, total: float, unit: str, current: str) -> None:
         """How far a job or a pass over the data is; total 0 = unknown."""
         ...
@@ -58,6 +62,9 @@ class NullLink:
         """Do nothing; the inspection is in the run folder."""
 
     def view(self, run: str, inspection: Inspection, cost_s: float) -> None:
+        """Do nothing; nobody watches."""
+
+    def refuse(self, run: str, view: str, failure: Failure) -> None:
         """Do nothing; nobody watches."""
 
     def progress(self, done: float, total: float, unit: str, current: str) -> None:

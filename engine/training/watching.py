@@ -13,7 +13,7 @@ from torch import nn
 from engine.errors import MethodError, SelfsightError
 from engine.inspections.live import LiveViews
 from engine.protocol.inspections import Choice, Embedding, Inspection
-from engine.protocol.messages import WorkerCommand
+from engine.protocol.messages import Failure, WorkerCommand
 from engine.runs import RunFolder
 from engine.training.journal import Journal
 from engine.training.link import Link
@@ -45,7 +45,7 @@ class Watcher:
         self._watched: dict[str, Choice] = {}
         self._delivered: dict[str, tuple[int, Choice]] = {}
         self._cost_s: dict[str, float] = {}
-        self._broken: set[tuple[str, Choice]] = set()
+        self._broken: dict[tuple[str, Choice], Failure] = {}
         self._map: Embedding | None = None
         self._is_store_due = False
         self._stored_step = -1
@@ -56,6 +56,7 @@ class Watcher:
             if command.action == "watch":
                 self._watched[command.view] = command.choice
                 self._delivered.pop(command.view, None)
+                self._refuse(command.view, command.choice)
             elif command.action == "unwatch":
                 self._watched.pop(command.view, None)
             elif command.action == "budget":
@@ -105,18 +106,24 @@ class Watcher:
         self._delivered[MAP_VIEW] = (self._map.step, choice)
         self._link.view(self._folder.name, self._map, 0.0)
 
+    def _refuse(self, view: str, choice: Choice) -> None:
+        """Tell whoever watches a view why it will not come, if it will not."""
+        failure = self._broken.get((view, choice))
+        if failure is not None and self._watched.get(view) == choice:
+            self._link.refuse(self._folder.name, view, failure)
+
     def _compute(self, model: nn.Module, view: str, choice: Choice, step: int, *, is_idle: bool) -> Inspection | None:
         start = time.monotonic()
         inspection: Inspection | None = None
         try:
             inspection = self._views.compute(model, view, choice, step)
         except MethodError as error:  # this network has no such view: worth a word only to who asked for it
-            self._broken.add((view, choice))
-            if view in self._watched:
-                self._journal.say(step, "note", f"The view {view} cannot be shown: {error}")
+            self._broken[view, choice] = error.failure()
+            self._refuse(view, choice)
         except _VIEW_FAILURES as error:  # a picture is not worth the run
-            self._broken.add((view, choice))
+            self._broken[view, choice] = Failure(kind="method", message=f"This view failed: {error}")
             self._journal.say(step, "warning", f"The view {view} cannot be shown: {error} Training goes on.", "warn")
+            self._refuse(view, choice)
         self._cost_s[view] = time.monotonic() - start
         if not is_idle:
             self.budget.spent_s += self._cost_s[view]

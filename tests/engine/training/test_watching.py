@@ -46,8 +46,13 @@ class Shown(NullLink):
     def __init__(self) -> None:
         self.views: list[tuple[str, int]] = []
 
+        self.refused: list[tuple[str, str]] = []
+
     def view(self, run, inspection, cost_s):
         self.views.append((inspection.view, inspection.step))
+
+    def refuse(self, run, view, failure):
+        self.refused.append((view, failure.message))
 
 
 @pytest.fixture
@@ -127,6 +132,17 @@ def test_that_stored_views_wait_for_the_budget_and_share_one_step(scene) -> None
     for step in range(101, 200):
         scene.watcher.store(scene.model, step, float(step), is_due=False)
     assert scene.folder.inspections() == {"first": (0, 175), "second": (0, 175)}
+
+
+def test_that_who_watches_a_view_that_cannot_be_computed_hears_why_also_if_it_failed_before(scene) -> None:
+    scene.views.broken = "first"
+    scene.watcher.store(scene.model, 0, 0.0, is_due=True)
+    assert scene.link.refused == []
+    scene.watcher.obey(watch("first"))
+    assert scene.link.refused == [("first", "This view failed: index out of range")]
+    scene.watcher.obey(watch("first", layer=3))
+    scene.watcher.show(scene.model, 1, 1e6)
+    assert len(scene.link.refused) == 2
 
 
 def test_that_a_view_that_fails_is_said_once_and_left_out(scene) -> None:
