@@ -108,7 +108,7 @@ class VolumeStackViewer(Viewer):
         first = shown.volumes[0]
         depth, frames = first.shape[-3], len(first) if first.ndim == 4 else 1
         if (self.play.count, self.slices.slider.maximum()) != (frames, depth - 1):
-            self.slice, self.frame = depth // 2, 0
+            self.slice, self.frame = telling_slice(first), 0
             self.play.show_frames(frames)
         self.slices.setVisible(depth > 1)
         self.play.setVisible(frames > 1)
@@ -296,6 +296,14 @@ class VolumeStackViewer(Viewer):
         super()._redress()
         if hasattr(self, "_images"):
             self._draw()
+
+
+def telling_slice(volume: Array) -> int:
+    """Return the middle slice, or where that is empty (a plane that was not taken) the one with most contrast."""
+    solid = volume[0] if volume.ndim == 4 else volume
+    spread = np.nan_to_num(np.asarray(solid, np.float64)).reshape(len(solid), -1).std(axis=1)
+    middle = len(solid) // 2
+    return middle if spread[middle] > 0 else int(spread.argmax())
 
 
 def window_of(name: str, volume: Array) -> tuple[float, float]:

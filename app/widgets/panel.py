@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPalette, QPen, QResizeEvent
 from PySide6.QtWidgets import (
+    QApplication,
     QComboBox,
     QDockWidget,
     QFrame,
@@ -137,7 +138,7 @@ class PanelTitle(QWidget):
         """Draw the upper part of a panel's frame, and the line below the header."""
         box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
         with QPainter(self) as painter:
-            _draw_frame(painter, self.palette(), box, box.adjusted(0, 0, 0, 2 * RADIUS_PX))
+            _draw_frame(painter, QApplication.palette(), box, box.adjusted(0, 0, 0, 2 * RADIUS_PX))
             painter.drawLine(box.bottomLeft(), box.bottomRight())
 
 
@@ -152,11 +153,14 @@ class PanelBody(QWidget):
         """Draw the lower part of a panel's frame."""
         box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
         with QPainter(self) as painter:
-            _draw_frame(painter, self.palette(), box, box.adjusted(0, -2 * RADIUS_PX, 0, 0))
+            _draw_frame(painter, QApplication.palette(), box, box.adjusted(0, -2 * RADIUS_PX, 0, 0))
 
 
 def _draw_frame(painter: QPainter, palette: QPalette, seen: QRectF, frame: QRectF) -> None:
-    """Draw what of a rounded frame lies in `seen`."""
+    """Draw what of a rounded frame lies in `seen`.
+
+    The palette is the application's: what lies in a page with a sheet of its own does not hear of a change.
+    """
     painter.setClipRect(seen.adjusted(-0.5, -0.5, 0.5, 0.5))
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(QPen(palette.color(QPalette.ColorRole.Mid), 1.0))
@@ -176,7 +180,7 @@ class Tabs(QTabWidget):
         """Draw the line below the row of tabs."""
         y = self.tabBar().geometry().bottom()
         with QPainter(self) as painter:
-            painter.fillRect(0, y, self.width(), 1, self.palette().color(QPalette.ColorRole.Mid))
+            painter.fillRect(0, y, self.width(), 1, QApplication.palette().color(QPalette.ColorRole.Mid))
 
 
 def holder() -> QWidget:
