@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import psutil
+from PIL import Image
 from PySide6.QtCore import QSettings
 from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
@@ -38,6 +39,16 @@ from tests.end_to_end.real_files import REAL_FILES
 from tests.end_to_end.real_files.making import RealFiles
 
 SIZE = (1600, 1000)
+HELP = Path(__file__).parents[2] / "resources" / "help" / "pictures"
+HELP_PICTURES = {  # name in the help → what shows it
+    "record-volume": "nifti-organs-4-up",
+    "record-clip": "videos",
+    "record-channels": "ome-tiff",
+    "record-points": "pilarnet",
+    "record-views": "rgbd-scan-Scene",
+    "record-motion": "talks-motion",
+}
+HELP_BOX, HELP_SIZE, HELP_COLOURS = (350, 96, 1588, 968), (928, 654), 64
 TURN_MS, SETTLE_TURNS, PATIENCE_S = 10, 15, 120.0
 
 
@@ -120,6 +131,16 @@ def picture(window: MainWindow, home: Path, name: str, modes: tuple[str, ...]) -
         window.grab().save(str(home / "pictures" / f"{name}-{mode}.png"))
 
 
+def write_help(home: Path) -> None:
+    """Write the pictures of the help pages: the middle of the window, with few colours so that they stay small."""
+    for name, shown in HELP_PICTURES.items():
+        source = home / "pictures" / f"{shown}-light.png"
+        if source.exists():
+            with Image.open(source) as image:
+                small = image.convert("RGB").crop(HELP_BOX).resize(HELP_SIZE, Image.Resampling.LANCZOS)
+            small.quantize(HELP_COLOURS, dither=Image.Dither.NONE).save(HELP / f"{name}.png", optimize=True)
+
+
 def examine(record: Any, files: RealFiles) -> dict[str, Any]:
     """Return what a viewer shows once it is filled."""
     viewer = record.viewer
@@ -156,6 +177,7 @@ def main() -> None:
     parser.add_argument("home", type=Path)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--modes", default="light")
+    parser.add_argument("--help-pictures", action="store_true", help="renew the pictures of the help pages")
     asked = parser.parse_args()
     home: Path = asked.home
     chosen = [files for files in REAL_FILES if not asked.names or files.name in asked.names]
@@ -173,6 +195,8 @@ def main() -> None:
         sys.stdout.write(f"{files.name}: {seen[files.name]['viewers']} busy {seen[files.name]['busy_ms']:.0f} ms\n")
         sys.stdout.flush()
     (home / "seen.json").write_bytes(msgspec.json.encode(seen))
+    if asked.help_pictures:
+        write_help(home)
     stall.stop()
     window.close()
     end_engine(home)

@@ -13,22 +13,29 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 from app.theme import Theme
 from app.viewers.base import Canvas
 from app.viewers.painting import mapped, rgb_image
-from app.viewers.records.base import RecordViewer, thinned_text
+from app.viewers.records.base import OpenedRecord, RecordViewer, thinned_text
 from app.viewers.records.controls import SliderRow
+from app.viewers.records.image import mask_colours
 from app.viewers.records.points import ColourScale
 from app.widgets import numbers
 from app.widgets.panel import label
 from engine.protocol.inspections import Array
+from engine.protocol.messages import RecordValue
+from engine.protocol.schema import companion
 
 MARGIN_PX = 16.0
 LARGEST_CELL_PX = 40.0
 BY: Final = ("first three components", "length of the features")
+BY_STAIN: Final = "stain"
 MOST_FITTED = 4096  # members the components are fitted on
 BLANK_UM = 1e-9
 
 
 class BagViewer(RecordViewer):
-    """A bag (N, D) with coordinates (N, 2) in µm; without coordinates the members lie row by row."""
+    """A bag (N, D) with coordinates (N, 2) in µm; without coordinates the members lie row by row.
+
+    Members of several stains, whose sections lie over one another, are shown side by side.
+    """
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(theme, parent)
@@ -39,7 +46,10 @@ class BagViewer(RecordViewer):
         self.feature = SliderRow("Feature", lambda value: f"number {numbers.count(value)}")
         self.scale = ColourScale(theme)
         self.note = label("", "qualifier", wrap=True)
-        self._places: Array = np.zeros((0, 2))
+        self._stored: Array = np.zeros((0, 2))  # as they are in the file
+        self._places: Array = np.zeros((0, 2))  # as they are shown, stains side by side
+        self._stains: Array = np.zeros(0, np.int64)
+        self._stain_names: tuple[str, ...] = ()
         self._colours: Array = np.zeros((0, 3), np.uint8)
         self._pitch = 1.0
         self._has_places = False
@@ -87,9 +97,36 @@ class BagViewer(RecordViewer):
             self._places = np.stack(np.divmod(np.arange(len(bag)), columns)[::-1], axis=1).astype(np.float64)
             self.note.setText("No coordinates are known: members lie row by row, in their order.")
             self.note.show()
-        self._pitch = pitch_of(self._places)
+        self._stored, self._pitch = self._places, pitch_of(self._places)
+        self._take_stains(record, value, len(bag), step)
         self.feature.set_high(bag.shape[1] - 1)
         self._paint()
+
+    def _take_stains(self, record: OpenedRecord, value: RecordValue, count: int, step: int) -> None:
+        """Note which stain a member is of, offer it as a colour, and lay the stains side by side."""
+        found = record.value(companion(value.spec.name, "stains"))
+        ids = record.array(found)
+        ids = ids if ids is None or len(ids) == count else ids[::step]
+        known = ids is not None and found is not None and ids.shape == (count,)
+        self._stains = np.asarray(ids, np.int64) if known else np.zeros(count, np.int64)
+        self._stain_names = found.spec.classes if known and found is not None else ()
+        several = len(np.unique(self._stains)) > 1
+        place = self.by.findText(BY_STAIN)
+        if several and place < 0:
+            self.by.addItem(BY_STAIN)
+        elif not several and place >= 0:
+            self.by.removeItem(place)
+        if several and self._has_places:
+            self._places = side_by_side(self._stored, self._stains, self._pitch)
+
+    def _stain_name(self, stain: int) -> str:
+        return (
+            self._stain_names[stain]
+            if 0 <= stain < len(self._stain_names)
+            else "unknown stain"
+            if stain < 0
+            else f"stain {stain}"
+        )
 
     def _paint(self) -> None:
         if self.record is None or self.value is None:
@@ -97,8 +134,11 @@ class BagViewer(RecordViewer):
         bag = np.asarray(self.current_array(), np.float64)
         bag = np.nan_to_num(bag, posinf=0.0, neginf=0.0)
         chosen = self.by.currentText()
-        self.feature.setVisible(chosen not in BY)
-        if chosen == BY[0] and len(bag):
+        self.feature.setVisible(chosen not in {*BY, BY_STAIN})
+        if chosen == BY_STAIN:
+            self.scale.show_classes(self._stain_names, np.unique(self._stains))
+            self._colours = mask_colours(self.theme)[1 + self._stains % 12, :3]
+        elif chosen == BY[0] and len(bag):
             self.scale.hide()
             self._colours = component_colours(bag)
         elif len(bag):
@@ -140,6 +180,11 @@ class BagViewer(RecordViewer):
                 inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
                 pixels[row[inside], column[inside]] = self._colours[inside]
         painter.drawImage(area, rgb_image(pixels))
+        painter.setFont(self.theme.font("small"))
+        painter.setPen(self.theme.color("text2"))
+        for stain in np.unique(self._stains) if self._stain_names else ():
+            left, top = (self._places[self._stains == stain].min(axis=0) - self._pitch / 2) * scale
+            painter.drawText(QPointF(left + origin.x(), top + origin.y() - 6), self._stain_name(int(stain)))
 
     def _point(self, point: QPointF | None) -> None:
         if point is None or not len(self._places) or self.record is None:
@@ -153,9 +198,22 @@ class BagViewer(RecordViewer):
             self.read_out.emit("")
             return
         length = float(np.linalg.norm(np.asarray(self.current_array()[number], np.float64)))
-        x, y = (numbers.number(float(each), 0) for each in self._places[number])
+        x, y = (numbers.number(float(each), 0) for each in self._stored[number])
         where = f", x {x}, y {y} µm" if self._has_places else ""
-        self.read_out.emit(f"member {numbers.count(number)}{where}, length of its features {numbers.number(length)}")
+        stain = f", {self._stain_name(int(self._stains[number]))}" if self._stain_names else ""
+        self.read_out.emit(
+            f"member {numbers.count(number)}{stain}{where}, length of its features {numbers.number(length)}"
+        )
+
+
+def side_by_side(places: Array, groups: Array, pitch: float) -> Array:
+    """Return places (N, 2) with each group to the right of the one before, their top left corners in one line."""
+    moved, left = np.array(places, np.float64), 0.0
+    for group in np.unique(groups):
+        own = groups == group
+        moved[own] += np.array([left, 0.0]) - places[own].min(axis=0)
+        left += float(np.ptp(places[own, 0])) + 3 * pitch
+    return moved
 
 
 def component_colours(bag: Array) -> Array:

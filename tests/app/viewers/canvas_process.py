@@ -156,6 +156,7 @@ def examine(viewer: Any, record: OpenedRecord, found: dict[str, Any]) -> None:
         viewer.show_direction("4-up")
         QTest.qWait(WAIT_MS)
         viewer.quad.panes[2].stepped.emit(3)
+        QTest.qWait(WAIT_MS)
         found["four"] = [pane.text.text() for pane in viewer.quad.panes], viewer.quad.note.full_text()
         viewer.show_direction("Coronal")
         found["orders"] = [int(axis) for axis in viewer.host.viewer.dims.order]

@@ -10,7 +10,8 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from pytestqt.qtbot import QtBot
 
 from app.theme import Theme
-from app.viewers.records.motion import upright, upright_axis
+from app.viewers.records.bag import BY_STAIN, BagViewer
+from app.viewers.records.motion import MotionViewer, upright, upright_axis
 from app.viewers.records.overlay import length_text
 from app.viewers.records.planes import planes_of
 from app.viewers.records.points import point_labels, point_px
@@ -180,8 +181,6 @@ def test_that_other_texts_have_no_members(text: str) -> None:
 
 
 def test_that_sound_and_words_of_a_motion_are_shown_with_it(qtbot: QtBot, theme: Theme) -> None:
-    from app.viewers.records.motion import MotionViewer
-
     viewer = MotionViewer(theme)
     qtbot.addWidget(viewer)
     record = opened(
@@ -196,3 +195,24 @@ def test_that_sound_and_words_of_a_motion_are_shown_with_it(qtbot: QtBot, theme:
     assert not viewer.sound.isHidden()
     viewer.play.step(4)
     assert viewer._sound_marker.value() == pytest.approx(0.4)
+
+
+def test_that_stains_that_lie_over_one_another_are_shown_side_by_side(qtbot: QtBot, theme: Theme) -> None:
+    viewer = BagViewer(theme)
+    qtbot.addWidget(viewer)
+    viewer.resize(500, 400)
+    places = np.array([[0.0, 0.0], [256.0, 256.0]] * 2)
+    record = opened(
+        ("bag", FieldKind.BAG, np.ones((4, 3), np.float32)),
+        ("bag_coordinates", FieldKind.NUMBER, places),
+        ("bag_stains", FieldKind.NUMBER, np.array([0, 0, 1, 1])),
+    )
+    viewer.show_field(record, record.reply.values[0])
+    assert viewer._places[:, 0].tolist() == [0.0, 256.0, 1024.0, 1280.0]
+    assert viewer.by.findText(BY_STAIN) >= 0
+    said: list[str] = []
+    viewer.read_out.connect(said.append)
+    scale, origin = viewer._fit(QRectF(viewer.canvas.rect()))
+    viewer.canvas.hovered.emit(origin + QPointF(1280.0 * scale, 256.0 * scale))
+    assert said[0].startswith("member 3")
+    assert "x 256, y 256" in said[0]
