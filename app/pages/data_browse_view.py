@@ -9,6 +9,7 @@ from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, QTimer, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
+from app.pages.data_combine import ranges_of, whole_filter
 from app.pages.data_delegates import ThumbnailDelegate
 from app.pages.data_edits import What
 from app.pages.data_list import balance
@@ -63,7 +64,14 @@ class BrowseView(QWidget):
         self.label_button = Button(theme, "Fix label", icon="label", small=True)
         self.split_button = Button(theme, "Move to split", icon="split", small=True)
         self.exclude_button = Button(theme, "Exclude", icon="exclude", small=True, tip="Leave out of training (Del)")
-        self.label_menu, self.split_menu = QMenu(self), QMenu(self)
+        self.subset_button = Button(
+            theme,
+            "New dataset",
+            icon="subset",
+            small=True,
+            tip="Of the selected records, or of those that pass the filter",
+        )
+        self.label_menu, self.split_menu, self.subset_menu = QMenu(self), QMenu(self), QMenu(self)
         self._typing = QTimer(self)
         self._typing.setSingleShot(True)
         self._typing.setInterval(TYPING_MS)
@@ -86,7 +94,8 @@ class BrowseView(QWidget):
         actions = QHBoxLayout()
         actions.setSpacing(6)
         actions.addWidget(self.selected_text, 1)
-        for button in (self.undo_button, self.label_button, self.split_button, self.exclude_button):
+        buttons = self.undo_button, self.subset_button, self.label_button, self.split_button, self.exclude_button
+        for button in buttons:
             actions.addWidget(button)
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 12, 12, 10)
@@ -127,6 +136,8 @@ class BrowseView(QWidget):
         self.label_button.setMenu(self.label_menu)
         self.split_button.setMenu(self.split_menu)
         self.exclude_button.clicked.connect(self.toggle_excluded)
+        self.subset_button.setMenu(self.subset_menu)
+        self.subset_menu.aboutToShow.connect(self._fill_subset_menu)
         self.theme.changed.connect(lambda: grid.set_cell(self.delegate.cell()))
 
     # ── what the user does ───────────────────────────────────────────────────────────────────────
@@ -160,6 +171,29 @@ class BrowseView(QWidget):
     def edit(self, what: What, value: str | bool) -> None:  # noqa: FBT001
         """Change label, split or exclusion of every selected record."""
         self.model.records.gather(self._spans(), lambda rows: self.model.edits.apply(rows, what, value))
+
+    def new_from_selection(self) -> None:
+        """Plan a dataset of the selected records."""
+        info = self.model.current
+        if info is not None:
+            spans = self._spans()
+            self.model.records.gather(spans, lambda rows: self.model.combine.open([info.name], ranges=ranges_of(rows)))
+
+    def new_from_filter(self) -> None:
+        """Plan a dataset of the records that pass the filter."""
+        info = self.model.current
+        if info is not None:
+            where = whole_filter(*self.model.records.filter, label_field=self.model.label_field or "label")
+            self.model.combine.open([info.name], where=where)
+
+    def _fill_subset_menu(self) -> None:
+        self.subset_menu.clear()
+        count = sum(last - first + 1 for first, last in self._spans())
+        if count:
+            self.subset_menu.addAction(f"Of {numbers.plural(count, 'selected record')} …", self.new_from_selection)
+        if any(self.model.records.filter):
+            passing = numbers.plural(self.model.records.rowCount(), "record")
+            self.subset_menu.addAction(f"Of {passing} that pass the filter …", self.new_from_filter)
 
     def open_current(self) -> None:
         """Open the current record, as a double click does."""
@@ -254,6 +288,7 @@ class BrowseView(QWidget):
         self.label_button.setEnabled(count > 0 and not self.label_menu.isEmpty())
         self.split_button.setEnabled(count > 0 and not self.split_menu.isEmpty())
         self.exclude_button.setEnabled(count > 0)
+        self.subset_button.setEnabled(count > 0 or any(self.model.records.filter))
         self.exclude_button.setText("Take in again" if self._all_excluded() else "Exclude")
         undo = self.model.edits.undo_text
         self.undo_button.setVisible(bool(undo))

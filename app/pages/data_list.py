@@ -20,7 +20,7 @@ SORTS: Final[dict[SortKey, str]] = {
     "newest": "Newest",
 }
 _LIVE: Final = ("queued", "running")
-_MAKING: Final = ("import", "sample")
+_MAKING: Final = ("import", "sample", "combine")
 
 
 @dataclass(frozen=True, slots=True)

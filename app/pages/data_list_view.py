@@ -20,6 +20,7 @@ class DatasetListView(QWidget):
     """Shows `DataModel.list`; the open dataset is the current row."""
 
     dataset_chosen = Signal(str)
+    export_wanted = Signal(str)
 
     def __init__(self, model: DataModel, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -87,6 +88,7 @@ class DatasetListView(QWidget):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         if entry is not None and entry.info is not None:
+            menu.addAction(f"Export {entry.info.name} …", partial(self.export_wanted.emit, entry.info.name))
             menu.addAction(f"Delete {entry.info.name} …", partial(self.confirm_delete, entry.info))
             menu.popup(self.list.viewport().mapToGlobal(point))
         elif entry is not None and entry.job is not None:

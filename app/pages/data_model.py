@@ -7,7 +7,9 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from app.context import Client
+from app.pages.data_combine import CombineModel
 from app.pages.data_edits import RecordEdits
+from app.pages.data_export import ExportModel
 from app.pages.data_list import DatasetListModel
 from app.pages.data_plan import PlanModel
 from app.pages.data_records import RecordsModel
@@ -45,6 +47,8 @@ class DataModel(QObject):
         self.tiles = TileCache(client, self)
         self.edits = RecordEdits(client, self.records, self)
         self.plan = PlanModel(client, lambda: list(workspace.jobs.values()), lambda: workspace.datasets, self)
+        self.combine = CombineModel(client, lambda: list(workspace.jobs.values()), lambda: workspace.datasets, self)
+        self.export = ExportModel(client, lambda: list(workspace.jobs.values()), self)
         self.current: DatasetInfo | None = None
         self.verifying = False
         self.verified_checksum: dict[str, str] = {}
@@ -66,7 +70,8 @@ class DataModel(QObject):
     def _update(self) -> None:
         datasets = self.workspace.datasets
         self.list.set_contents(datasets.values(), self.workspace.jobs.values())
-        self.plan.follow()
+        for followed in (self.plan, self.combine, self.export):
+            followed.follow()
         wanted = datasets.get(self._wanted)
         if wanted is None:
             kept = datasets.get(self.current.name) if self.current else None

@@ -11,10 +11,14 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QVBoxLayout, Q
 from app.actions import Action
 from app.context import AppContext
 from app.pages.data_browse_view import BrowseView
+from app.pages.data_combine import CombineModel
+from app.pages.data_combine_view import CombineView
+from app.pages.data_export import ExportModel, ExportView
 from app.pages.data_facts_view import FactTabs
 from app.pages.data_header_view import DatasetHeader
 from app.pages.data_list_view import DatasetListView
 from app.pages.data_model import DataModel, failure_sentence
+from app.pages.data_plan import PlanModel
 from app.pages.data_plan_view import PlanView
 from app.pages.data_record_page import RecordPage
 from app.pages.data_record_view import RecordView
@@ -29,7 +33,6 @@ from engine.protocol.messages import Failure, RecordRow
 from engine.protocol.schema import DatasetInfo
 
 LIST_PX, INSPECTOR_PX, SEPARATOR_PX = 292, 440, 8
-COMBINE_REASON = "Combining datasets is not built yet: the engine has no request for it. Import the folders together."
 
 
 class DataView(Page):
@@ -43,7 +46,9 @@ class DataView(Page):
         self.count_chip, self.size_text = Chip(""), label("", "small")
         self.sample_button = Button(theme, "Sample data", icon="sample")
         self.sample_menu = QMenu(self)
-        self.combine_button = Button(theme, "Combine", icon="combine", tip=COMBINE_REASON)
+        self.combine_button = Button(
+            theme, "Combine", icon="combine", tip="Put datasets together, join them, or make a stream of tasks"
+        )
         self.add_button = Button(theme, "Add files or folder", icon="add", kind="primary", tip="Ctrl+O")
         self.list_view = DatasetListView(self.model, theme)
         self.list_panel = Panel(theme, "Datasets")
@@ -56,11 +61,22 @@ class DataView(Page):
         self.verify_button = Button(
             theme, "Verify", icon="verify", kind="quiet", tip="Compare the file with its checksums"
         )
+        self.export_button = Button(
+            theme, "Export", icon="export", kind="quiet", tip="Write the records as plain files of their kind"
+        )
         self.use_button = Button(theme, "Use in a run", icon="start", kind="quiet")
         self.failure_banner = Banner(theme, "", "error", "Close")
         self.welcome = WelcomeView(self.model, theme)
         self.inspector = Panel(theme, "Import plan")
         self.plan_view = PlanView(self.model.plan, theme)
+        self.combine_view = CombineView(self.model.combine, theme)
+        self.export_view = ExportView(self.model.export, theme)
+        self._front: QWidget = self.plan_view  # of the sheets that are open
+        self._sheets: dict[QWidget, PlanModel | CombineModel | ExportModel] = {
+            self.plan_view: self.model.plan,
+            self.combine_view: self.model.combine,
+            self.export_view: self.model.export,
+        }
         self.record_view = RecordView(self.model, context.client, theme)
         self.record_page = RecordPage(self.model, context.client, theme)
         self.nothing = EmptyState(
@@ -82,7 +98,6 @@ class DataView(Page):
         self.header.add_fact(self.count_chip)
         self.header.add_fact(self.size_text)
         self.sample_button.setMenu(self.sample_menu)
-        self.combine_button.setEnabled(False)
         add_menu = QMenu(self)
         add_menu.addAction("Files …", self.add_files)
         add_menu.addAction("Folder …", self.add_folder)
@@ -94,7 +109,7 @@ class DataView(Page):
         self.list_panel.add_control(self.list_view.sort_button)
         self.list_panel.set_body(self.list_view)
         self.list_panel.setMinimumWidth(220)
-        for button in (self.verify_button, self.use_button):
+        for button in (self.verify_button, self.export_button, self.use_button):
             self.centre.add_control(button)
         self.dataset_page = holder()
         column = QVBoxLayout(self.dataset_page)
@@ -110,7 +125,7 @@ class DataView(Page):
         self.middle.addWidget(self.welcome)
         self.middle.addWidget(self.record_page)
         self.centre.set_body(self.middle)
-        for page in (self.nothing, self.plan_view, self.record_view):
+        for page in (self.nothing, self.plan_view, self.combine_view, self.export_view, self.record_view):
             self.inside.addWidget(page)
         self.inspector.set_body(self.inside)
         self.inspector.add_control(self.close_button)
@@ -129,7 +144,10 @@ class DataView(Page):
         model.current_changed.connect(self.refresh)
         model.failed.connect(self._tell_failure)
         model.verified.connect(self._tell_verified)
-        model.plan.changed.connect(self._plan_changed)
+        for sheet in (model.plan, model.combine, model.export):
+            sheet.changed.connect(self._render_inspector)
+        model.combine.opened.connect(lambda: self._show_sheet(self.combine_view))
+        model.export.opened.connect(lambda: self._show_sheet(self.export_view))
         model.edits.applied.connect(lambda text: self.context.notices.post(text, toast=False))
         self.list_view.dataset_chosen.connect(self._open)
         self.browse.record_chosen.connect(self._show_record)
@@ -138,6 +156,10 @@ class DataView(Page):
         self.record_page.closed.connect(self._close_record)
         self.record_page.place_changed.connect(self.browse.show_place)
         self.plan_view.dataset_wanted.connect(self._open_imported)
+        self.combine_view.dataset_wanted.connect(self._open_combined)
+        self.combine_button.clicked.connect(self.combine)
+        self.export_button.clicked.connect(self.export)
+        self.list_view.export_wanted.connect(model.export.open)
         self.welcome.files_wanted.connect(self.add_files)
         self.welcome.folder_wanted.connect(self.add_folder)
         self.welcome.paths_dropped.connect(self.open_paths)
@@ -166,7 +188,8 @@ class DataView(Page):
             Action("data.verify", "Verify dataset", self.model.verify, "Data", "verify", refusal=self._no_dataset),
             Action("data.use", "Use dataset in a run", self.use_in_run, "Data", "start", refusal=self._no_dataset),
             Action("data.undo", "Undo change of records", self.model.edits.undo, "Data", "undo", refusal=self._no_edit),
-            Action("data.combine", "Combine datasets", lambda: None, "Data", "combine", refusal=lambda: COMBINE_REASON),
+            Action("data.combine", "Combine datasets …", self.combine, "Data", "combine", refusal=self._no_dataset),
+            Action("data.export", "Export dataset …", self.export, "Data", "export", refusal=self._no_dataset),
         )
 
     def _no_dataset(self) -> str:
@@ -194,9 +217,24 @@ class DataView(Page):
 
     def open_paths(self, paths: Sequence[str]) -> None:
         """Recognise files and folders and show the plan of their import."""
+        self.model.plan.open_paths(tuple(str(path) for path in paths))
+        self._show_sheet(self.plan_view)
+
+    def combine(self) -> None:
+        """Show what is to be combined, first of all the open dataset."""
+        if self.model.current is not None:
+            self.model.combine.open([self.model.current.name])
+
+    def export(self) -> None:
+        """Show how the open dataset can be written as plain files."""
+        if self.model.current is not None:
+            self.model.export.open(self.model.current.name)
+
+    def _show_sheet(self, sheet: QWidget) -> None:
         if self._record_is_open:
             self.record_page.leave()
-        self.model.plan.open_paths(tuple(str(path) for path in paths))
+        self._front = sheet
+        self._render_inspector()
         self.placement.show_inspector()
 
     def add_files(self) -> None:
@@ -221,7 +259,7 @@ class DataView(Page):
             self.context.go("methods", dataset=self.model.current.name)
 
     def _start(self) -> None:
-        self.model.plan.start()
+        self._sheets[self._front].start()
 
     def _open(self, name: str) -> None:
         self.model.open(name)
@@ -231,9 +269,16 @@ class DataView(Page):
         self.model.plan.discard()
         self._open(name)
 
+    def _open_combined(self, name: str) -> None:
+        self.model.combine.close()
+        self._open(name)
+
     def _close_inspector(self) -> None:
-        if self.inside.currentWidget() is self.plan_view:
+        shown = self.inside.currentWidget()
+        if shown is self.plan_view:
             self.model.plan.discard()
+        elif shown in {self.combine_view, self.export_view}:
+            (self.model.combine if shown is self.combine_view else self.model.export).close()
         else:
             self.browse.select_none()
         self.placement.show_centre()
@@ -294,6 +339,8 @@ class DataView(Page):
         self.centre.set_title("Start here" if info is None else info.name)
         self.verify_button.setVisible(not empty)
         self.use_button.setVisible(not empty)
+        self.export_button.setVisible(not empty)
+        self.combine_button.setEnabled(not empty)
         self.verify_button.setEnabled(not model.verifying)
         self.verify_button.setText("Verifying …" if model.verifying else "Verify")
         self.dataset_header.refresh()
@@ -312,15 +359,20 @@ class DataView(Page):
         self.sample_menu.setToolTipsVisible(True)
         self.sample_button.setEnabled(not self.sample_menu.isEmpty())
 
-    def _plan_changed(self) -> None:
-        self._render_inspector()
-
     def _render_inspector(self) -> None:
-        planning, row = self.model.plan.state != "empty", self.record_view.row
-        page = self.plan_view if planning else self.record_view if row is not None else self.nothing
+        titles: dict[QWidget, str] = {
+            self.plan_view: "Import plan",
+            self.combine_view: "New dataset",
+            self.export_view: "Export",
+            self.record_view: "Record",
+            self.nothing: "Import plan",
+        }
+        opened = [sheet for sheet, model in self._sheets.items() if model.state not in {"empty", "closed"}]
+        row = self.record_view if self.record_view.row is not None else self.nothing
+        page = self._front if self._front in opened else opened[0] if opened else row
         self.inside.setCurrentWidget(page)
-        self.inspector.set_title("Import plan" if planning or row is None else "Record")
-        self.inspector.setWindowTitle("Import plan" if planning or row is None else "Record")
+        self.inspector.set_title(titles[page])
+        self.inspector.setWindowTitle(titles[page])
         self.close_button.setVisible(page is not self.nothing)
 
     def _tell_failure(self, failure: Failure) -> None:

@@ -349,11 +349,6 @@ def test_that_use_in_a_run_goes_to_the_methods_for_this_data(
     assert went == [("methods", {"dataset": "textures"})]
 
 
-def test_that_combine_says_why_it_cannot_be_used(view: DataView) -> None:
-    assert not view.combine_button.isEnabled()
-    assert "not built yet" in view.combine_button.toolTip()
-
-
 def test_that_the_running_import_is_cancelled_from_its_row(qtbot: QtBot, view: DataView, answering: FakeEngine) -> None:
     rows = view.list_view.list
     place = next(row for row in range(view.model.list.rowCount()) if view.model.list.index(row).data() == "slides-2024")
