@@ -48,7 +48,7 @@ HELP_PICTURES = {  # name in the help → what shows it
     "record-views": "rgbd-scan-Scene",
     "record-motion": "talks-motion",
 }
-HELP_BOX, HELP_SIZE, HELP_COLOURS = (350, 96, 1588, 968), (928, 654), 64
+HELP_PX, HELP_COLOURS = 800, 160
 TURN_MS, SETTLE_TURNS, PATIENCE_S = 10, 15, 120.0
 
 
@@ -129,15 +129,19 @@ def picture(window: MainWindow, home: Path, name: str, modes: tuple[str, ...]) -
             wait(lambda: not theme.is_dressing(), "the theme is changed")
             settle()
         window.grab().save(str(home / "pictures" / f"{name}-{mode}.png"))
+    page: Any = window.places.pages["data"]
+    if name in HELP_PICTURES.values():
+        page.record_page.grab().save(str(home / "pictures" / f"{name}-page.png"))
 
 
 def write_help(home: Path) -> None:
-    """Write the pictures of the help pages: the middle of the window, with few colours so that they stay small."""
+    """Write the pictures of the help pages, with few colours so that they stay small."""
     for name, shown in HELP_PICTURES.items():
-        source = home / "pictures" / f"{shown}-light.png"
+        source = home / "pictures" / f"{shown}-page.png"
         if source.exists():
             with Image.open(source) as image:
-                small = image.convert("RGB").crop(HELP_BOX).resize(HELP_SIZE, Image.Resampling.LANCZOS)
+                size = HELP_PX, round(image.height * HELP_PX / image.width)
+                small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
             small.quantize(HELP_COLOURS, dither=Image.Dither.NONE).save(HELP / f"{name}.png", optimize=True)
 
 

@@ -75,7 +75,7 @@ class BagViewer(RecordViewer):
         count, width = self.value.shape
         text = f"{numbers.plural(count, 'member')} of {numbers.plural(width, 'feature')}"
         if self._has_places and len(self._places):
-            extent = np.ptp(self._places, axis=0) / 1000.0
+            extent = np.ptp(self._stored, axis=0) / 1000.0
             text += f", {numbers.number(float(extent[0]))} × {numbers.number(float(extent[1]))} mm"
         return text + thinned_text(self.value)
 

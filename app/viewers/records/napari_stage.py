@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from app.theme import Theme
@@ -47,6 +48,7 @@ class NapariViewer(RecordViewer):
         self._steps: Iterator[None] | None = None
         self._used: list[Any] = []  # layers of the record that is being filled in
         self._is_connected = False
+        self._covers: list[Any] = []  # masks that are hidden as long as a key is held
         self.side_column.addWidget(self.layers)
         self.layers.hide()
         self.host.ready.connect(self._arrived)
@@ -68,6 +70,27 @@ class NapariViewer(RecordViewer):
             for layer in self.host.viewer.layers:
                 layer.data = np.zeros((1,) * layer.ndim, layer.dtype)
             self._hide_overlay()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """X, held, shows the layers without their masks."""
+        if event.key() != Qt.Key.Key_X:
+            super().keyPressEvent(event)
+        elif not event.isAutoRepeat() and self.host.holder is self.holder:
+            self._covers = [each for each in self.host.viewer.layers if not is_image(each) and each.visible]
+            self._show_covers(on=False)
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        """Show the masks again."""
+        if event.key() != Qt.Key.Key_X:
+            super().keyReleaseEvent(event)
+        elif not event.isAutoRepeat():
+            self._show_covers(on=True)
+            self._covers = []
+
+    def _show_covers(self, *, on: bool) -> None:
+        for layer in self._covers:
+            layer.visible = on
+        self.layers.changed.emit()
 
     def _render(self) -> None:
         self._is_stale = True
@@ -226,6 +249,11 @@ class NapariViewer(RecordViewer):
 
     def _scroll(self, by: int) -> None:
         """Go `by` slices on."""
+
+
+def is_image(layer: Any) -> bool:
+    """Whether a layer of napari has intensities; else it is a mask."""
+    return hasattr(layer, "contrast_limits")
 
 
 def drawable(data: Array) -> Array:

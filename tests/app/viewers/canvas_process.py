@@ -155,6 +155,11 @@ def examine(viewer: Any, record: OpenedRecord, found: dict[str, Any]) -> None:
         viewer.show_direction("Coronal")
         viewer.show_direction("4-up")
         QTest.qWait(WAIT_MS)
+        masks = [layer for layer in viewer.host.viewer.layers if layer.name == "organs"]
+        QTest.keyPress(viewer, Qt.Key.Key_X)
+        found["held"] = [layer.visible for layer in masks]
+        QTest.keyRelease(viewer, Qt.Key.Key_X)
+        found["released"] = [layer.visible for layer in masks]
         viewer.quad.panes[2].stepped.emit(3)
         QTest.qWait(WAIT_MS)
         found["four"] = [pane.text.text() for pane in viewer.quad.panes], viewer.quad.note.full_text()

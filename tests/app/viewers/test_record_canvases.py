@@ -80,6 +80,11 @@ def test_that_the_views_of_the_4_up_share_one_place_and_name_the_level(seen: dic
 
 
 @needs_display
+def test_that_masks_are_hidden_as_long_as_x_is_held(seen: dict[str, Any]) -> None:
+    assert (seen["held"], seen["released"]) == ([False], [True])
+
+
+@needs_display
 def test_that_a_coronal_slice_is_taken_across_the_second_axis(seen: dict[str, Any]) -> None:
     assert seen["orders"] == [1, 0, 2]
 
