@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from app.viewers.volume_stack import VolumeStackViewer
 from app.widgets.numbers import number
 from app.widgets.tables import TextTableModel
 from engine.protocol.inspections import (
+    AnyInspection,
     Curves,
     Gaussians,
     Histogram,
@@ -263,7 +265,8 @@ def test_that_a_kind_without_viewer_says_so_and_names_its_arrays(qtbot: QtBot, t
 
 
 def test_that_every_kind_of_inspection_has_a_viewer() -> None:
-    kinds = {str(kind.__struct_config__.tag) for kind in Inspection.__subclasses__()} - {"hologram"}
+    union = get_args(AnyInspection)[0]
+    kinds = {str(kind.__struct_config__.tag) for kind in get_args(union)}
     assert kinds == set(VIEWERS)
 
 
