@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from app.actions import Action
@@ -168,12 +168,14 @@ class DataView(Page):
         self.close_button.clicked.connect(self._close_inspector)
         self.failure_banner.action_wanted.connect(self.failure_banner.hide)
 
+    def undo(self) -> bool:
+        """Take back the last change of records, else of the layout."""
+        if self.model.edits.undo_text:
+            self.model.edits.undo()
+            return True
+        return super().undo()
+
     def _add_actions(self) -> None:
-        undo = QAction("Undo", self)
-        undo.setShortcut(QKeySequence(QKeySequence.StandardKey.Undo))
-        undo.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        undo.triggered.connect(self.model.edits.undo)
-        self.addAction(undo)
         for key, run in (
             ("Del", self.browse.toggle_excluded),
             ("Ctrl+Return", self._start),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from PySide6.QtCore import QCoreApplication, QSettings, Qt, QTimer
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QComboBox, QDockWidget, QMainWindow, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QComboBox, QDockWidget, QPlainTextEdit, QWidget
 
 from app.pages.run_pictures import MAP_KIND
 from app.theme import Theme, set_state
@@ -19,7 +19,7 @@ from app.viewers.quality import QualityStrip
 from app.viewers.scrubber import Scrubber
 from app.viewers.step_time import StepTime
 from app.widgets.buttons import Button
-from app.widgets.panel import Panel
+from app.widgets.panel import Page, Panel
 from app.widgets.tables import TextTableModel, make_table
 from engine.protocol.messages import ViewInfo
 
@@ -41,7 +41,7 @@ class StripDock(QDockWidget):
 class RunDocks:
     """Owns the panels of one page. `viewers` are those of the method's views, by view name."""
 
-    def __init__(self, page: QMainWindow, theme: Theme) -> None:
+    def __init__(self, page: Page, theme: Theme) -> None:
         self._page, self._theme = page, theme
         self._unsized: tuple[list[QDockWidget], list[QDockWidget]] | None = None
         self.viewers: dict[str, Viewer] = {}
@@ -177,6 +177,7 @@ class RunDocks:
         for beside, dock in zip(left, right, strict=False):
             page.resizeDocks([beside, dock], [width * 6 // 11, width * 5 // 11], ACROSS)
         page.resizeDocks([panels["time"], panels["events"]], [width * 4 // 11, width * 7 // 11], ACROSS)
+        QTimer.singleShot(0, page, page.layout_history.begin)
 
     # ── remembered ───────────────────────────────────────────────────────────────────────────────
 
@@ -199,5 +200,6 @@ class RunDocks:
             return
         if self._page.restoreState(state, LAYOUT_VERSION):
             self._unsized = None
+            QTimer.singleShot(0, self._page, self._page.layout_history.begin)
         else:
             self.arrange()

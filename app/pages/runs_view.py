@@ -24,6 +24,7 @@ class RunsView(Page):
         self.header.hide()
         for margin in self.findChildren(QToolBar):
             margin.hide()
+        self.undo_action.setEnabled(False)  # the live page inside has its own
         self.model = RunsModel(context.client, context.workspace, self)
         self.list = RunsList(context)
         self._page: RunPage | None = None

@@ -15,6 +15,7 @@ from app.actions import Action
 from app.context import AppContext
 from app.layout import LayoutMemory
 from app.widgets.empty import FailedState
+from app.widgets.panel import Page
 
 logger = logging.getLogger(__name__)
 PLACES: tuple[tuple[str, str, str], ...] = (
@@ -118,6 +119,8 @@ class Places(QStackedWidget):
         for name, page in list(self._new.items()):
             if page.isVisible():
                 self._memory.adopt(name, page)
+                if isinstance(page, Page):
+                    QTimer.singleShot(0, page, page.layout_history.begin)
                 del self._new[name]
 
     def _make(self, place: str) -> QWidget:

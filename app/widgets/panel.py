@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPalette, QPen, QResizeEvent
+from PySide6.QtGui import QAction, QFontMetrics, QKeySequence, QPainter, QPaintEvent, QPalette, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
     QComboBox,
@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
 from app.dressing import HOLDER
 from app.theme import Theme
 from app.widgets.buttons import Button
+from app.widgets.layout_history import LayoutHistory
 
 
 def label(text: str = "", role: str = "body", level: str = "", *, wrap: bool = False) -> QLabel:
@@ -338,6 +339,12 @@ class Page(QMainWindow):
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
         self.setAnimated(not theme.reduced_motion)
         self._sizes: list[tuple[Sequence[QDockWidget], Sequence[int], Qt.Orientation]] = []
+        self.layout_history = LayoutHistory(self)
+        self.undo_action = QAction("Undo", self)
+        self.undo_action.setShortcut(QKeySequence(QKeySequence.StandardKey.Undo))
+        self.undo_action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        self.undo_action.triggered.connect(lambda _on=False: self.undo())
+        self.addAction(self.undo_action)
         self.header = PageHeader(theme, title)
         self.setMenuWidget(self.header)
         for name, area in _MARGINS.items():
@@ -349,6 +356,10 @@ class Page(QMainWindow):
             super().resizeDocks(docks, sizes, orientation)
         else:
             self._sizes.append((docks, sizes, orientation))
+
+    def undo(self) -> bool:
+        """Take the last change back, here of the layout; return whether there was one."""
+        return self.layout_history.undo()
 
     def apply_sizes(self) -> None:
         """Give docks the sizes that were noted."""

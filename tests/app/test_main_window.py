@@ -359,3 +359,18 @@ def test_that_the_status_bar_tells_what_live_views_cost(window: MainWindow, engi
     engine.connect_with()
     engine.emit_event(messages.RunChanged(seq=1, summary=sample_run(latest={"time/live": 0.011})))
     assert "Views 1.1\u202f% of step time, budget 2\u202f%" in what_runs(window.workspace)
+
+
+def test_that_undo_takes_a_change_of_the_layout_back_and_nothing_before_it(window: MainWindow, qtbot: QtBot) -> None:
+    window.show()
+    window.go("methods")
+    page = window.places.pages["methods"]
+    assert isinstance(page, Page)
+    qtbot.waitUntil(lambda: page.isVisible() and not window.theme.is_dressing(), timeout=10_000)
+    page.layout_history.begin()
+    assert not page.undo()
+    panel = page.panels()[0]
+    panel.close()
+    assert page.undo()
+    assert panel.isVisible()
+    assert not page.undo()
