@@ -60,6 +60,7 @@ SHORTEST = 0.1  # the length whose noise is drawn where lengths are compared
 FACTORS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 LENGTHS = (0.1, 0.25, 0.5, 1.0, 1e6)
 DRAWN = 256
+BLOCKS = 16  # per side, in which sensitivity is shown
 SHIFTED_SPLIT = 2  # the test split, number of `SPLITS`
 
 
@@ -414,8 +415,9 @@ def show_sensitivity(
         features = model.encoder.features(view).pooled.float()
         direction = rng.spawn("direction").normal(features.shape[1])
         (slope,) = torch.autograd.grad((F.normalize(features) * direction).sum(), theta)
-    height = slope.abs()
-    height = height / height.amax(dim=(2, 3), keepdim=True).clamp_min(1e-12)
+    block = max(1, config.image_px // BLOCKS)  # fields are smooth: what counts is a change of a neighbourhood
+    height = F.avg_pool2d(slope, block, ceil_mode=True).abs()
+    height = F.interpolate(height / height.amax(dim=(2, 3), keepdim=True).clamp_min(1e-12), size=lab.size)
     columns = {"picture": lab.pictures(lab.image)}
     columns |= {name: height[:, number : number + 1].expand(-1, 3, -1, -1) for number, name in enumerate(names)}
     return Pictures(

@@ -227,10 +227,13 @@ class ClassAttentionBlock(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.ls2 = residual_scale(dim, layer_scale)
 
-    def forward(self, token: Tensor, patches: Tensor) -> Tensor:
-        """Return the class token (B, 1, D) after looking at itself and the patches (B, N, D)."""
+    def forward(self, token: Tensor, patches: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return the class token (B, 1, D) after looking at itself and the patches (B, N, D).
+
+        `bias` is added to the scores of token and patches, or a bool mask (True = may look there).
+        """
         both = self.norm1(torch.cat((token, patches), dim=1))
-        token = token + self.ls1(self.attn(both[:, :1], both, both))
+        token = token + self.ls1(self.attn(both[:, :1], both, both, bias))
         return token + self.ls2(self.mlp(self.norm2(token)))
 
     def weights(self, token: Tensor, patches: Tensor) -> Tensor:

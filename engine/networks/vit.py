@@ -42,6 +42,7 @@ class ViT(nn.Module):
         mask_token: whether `forward` takes `mask` (iBOT); the token starts at zero.
         init: of the linear layers.
         pool: what `features` pools by default.
+        final_norm: whether there is a norm after the last block (SelfPatch: no).
     """
 
     pos_embed: Tensor
@@ -67,6 +68,7 @@ class ViT(nn.Module):
         mask_token: bool = False,
         init: Init = "xavier",
         pool: Pool = "mean",
+        final_norm: bool = True,
     ) -> None:
         super().__init__()
         if dim % heads:
@@ -106,7 +108,7 @@ class ViT(nn.Module):
             )
             for rate in drop_path_rates(drop_path, depth)
         )
-        self.norm = nn.LayerNorm(dim, eps=norm_eps)
+        self.norm: nn.Module = nn.LayerNorm(dim, eps=norm_eps) if final_norm else nn.Identity()
         init_linear(self.blocks, init)
         for token in (self.cls_token, self.reg_token):
             if token is not None:

@@ -40,3 +40,10 @@ def updated_centre(centre: Tensor, logits: Tensor, momentum: float) -> Tensor:
 def mean_entropy(probabilities: Tensor) -> Tensor:
     """Return the mean entropy, in nats, of distributions (…, K): 0 = always one prototype, log K = uniform."""
     return -(probabilities * probabilities.clamp_min(1e-12).log()).sum(dim=-1).mean()
+
+
+def patch_distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return the mean cross-entropy of student logits and teacher probabilities of the same places (…, K); a scalar."""
+    with full_precision(student):
+        log_student = F.log_softmax(student.float() / temperature, dim=-1)
+        return -(teacher * log_student).sum(dim=-1).mean()
