@@ -82,6 +82,7 @@ def _add_data_commands(add: Add) -> None:
     data.add_argument("file", type=Path, metavar="FILE.h5")
     data.add_argument("--verify", action="store_true", help="compare the file with its checksums")
     data.add_argument("--left-out", type=Path, metavar="FILE.csv", help="list what was left out at import")
+    data.add_argument("--statistics", action="store_true", help="sizes, lengths, spacings, intensities, classes")
     data.add_argument("--examine", action="store_true", help="look for leaks between splits, twins and empty records")
     data.add_argument(
         "--export", type=Path, metavar="FOLDER", help="write the records as plain files into a new folder"

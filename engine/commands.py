@@ -19,9 +19,11 @@ from engine.workspace import Workspace
 if TYPE_CHECKING:
     from engine.data.store import Dataset
     from engine.method import Method
+    from engine.protocol.messages import Distribution
     from engine.protocol.schema import FieldSpec, Skipped
 
 STOPPED = 130
+_BARS = 24  # of a histogram in text
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ def _list_left_out(path: Path | None, skipped: Sequence[Skipped]) -> None:
 def data(options: argparse.Namespace) -> Outcome:
     """Describe a dataset; verify and examine it."""
     from engine.data.examination import examine
+    from engine.data.examination_distributions import distributions
     from engine.data.store import Dataset
 
     dataset = Dataset.open(_existing(options.file, "dataset"))
@@ -195,7 +198,9 @@ def data(options: argparse.Namespace) -> Outcome:
     try:
         info = dataset.info
         problems = list(info.problems) + (dataset.verify() if options.verify else [])
-        findings = examine(dataset).findings if options.examine else ()
+        examined = examine(dataset) if options.examine else None
+        spread = examined.distributions if examined else distributions(dataset) if options.statistics else ()
+        findings = examined.findings if examined else ()
     finally:
         dataset.close()
     _list_left_out(options.left_out, info.skipped)
@@ -213,11 +218,14 @@ def data(options: argparse.Namespace) -> Outcome:
     }
     if options.examine:
         document["findings"] = msgspec.to_builtins(findings)
+    if options.examine or options.statistics:
+        document["statistics"] = msgspec.to_builtins(spread)
     lines = [f"{info.name}: {info.records} records, {info.size_bytes / 1e6:.1f} MB"]
     lines += [f"  {spec.name:12} {spec.kind:8} {_sides(spec)} {spec.dtype}".rstrip() for spec in info.schema.fields]
     lines.append("  " + ", ".join(f"{name} {count}" for name, count in info.splits.items()))
     lines += [f"problem: {problem}" for problem in problems]
     lines += [f"{finding.level}: {finding.what}" for finding in findings]
+    lines += [_distribution_line(one) for one in spread]
     if options.verify and not problems:
         lines.append("verified: every checksum is right")
     return Outcome("\n".join(lines), document, 1 if problems and options.verify else 0)
@@ -311,6 +319,22 @@ def _renamed(pairs: list[str]) -> dict[str, str]:
 
 def _sides(spec: FieldSpec) -> str:
     return " × ".join("varies" if side is None else str(side) for side in spec.shape)
+
+
+def _distribution_line(found: Distribution) -> str:
+    """Return a distribution in one line: range, median, and bars of eight heights for at most 24 groups of bins."""
+    title = f"{found.field} {found.name}"
+    if found.what == "classes":
+        largest = ", ".join(f"{name} {count}" for name, count in list(zip(found.names, found.counts, strict=True))[:6])
+        return f"  {title:28} {len(found.names)} classes, {found.low:g} to {found.high:g} records: {largest}"
+    if not found.counts:
+        return f"  {title:28} {found.rule}"
+    step = -(-len(found.counts) // _BARS)
+    groups = [sum(found.counts[start : start + step]) for start in range(0, len(found.counts), step)]
+    most = max(*groups, 1)
+    bars = "".join("▁▂▃▄▅▆▇█"[min(7, 8 * count // most)] if count else " " for count in groups)
+    unit = f" {found.unit}" if found.unit else ""
+    return f"  {title:28} {found.low:g} to {found.high:g}{unit}, median {found.median:g}  {bars}  ({found.rule})"
 
 
 # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -136,11 +136,11 @@ def _sample(job: JobFile, link: SocketLink) -> dict[str, Any]:
 
 
 def _examine(job: JobFile, link: SocketLink) -> dict[str, Any]:
-    from engine.data.examination import examine
+    from engine.data.examination_kept import examine_kept
     from engine.data.store import Dataset
 
     with Dataset.open(Path(job.arguments["dataset"])) as dataset:
-        return dict(msgspec.to_builtins(examine(dataset, link.progress_or_cancel)))
+        return dict(msgspec.to_builtins(examine_kept(dataset, link.progress_or_cancel)))
 
 
 def _combine(job: JobFile, link: SocketLink) -> dict[str, Any]:

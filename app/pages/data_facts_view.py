@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QTabWidget, QVBoxLayout,
 from app.pages.data_examination import ExaminationModel, ExaminationView
 from app.pages.data_list import describe_shape
 from app.pages.data_model import DataModel
+from app.pages.data_statistics_view import StatisticsView
 from app.theme import Theme
 from app.widgets import numbers
 from app.widgets.buttons import Button
@@ -30,7 +31,9 @@ class FactTabs:
         self.provenance = FactsModel(("What", "Value"))
         self.skipped = FactsModel(("Left out", "Reason"))
         self.banner = Banner(theme)
-        self.examination = ExaminationView(ExaminationModel(model, tabs), theme)
+        examining = ExaminationModel(model, tabs)
+        self.examination = ExaminationView(examining, theme)
+        self.statistics = StatisticsView(examining, theme)
         self.skipped_title = label("", "title")
         self.copy_button = Button(theme, "Copy list", icon="copy", small=True)
         self.copy_button.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.skipped.as_text()))
@@ -42,6 +45,7 @@ class FactTabs:
         tabs.addTab(_padded(FactsTable(self.fields, "Fields", stretch=5)), "Fields")
         tabs.addTab(_padded(FactsTable(self.splits, "Splits and labels", stretch=0)), "Splits")
         tabs.addTab(self._checks(), "Checks")
+        tabs.addTab(self.statistics, "Statistics")
         tabs.addTab(_padded(FactsTable(self.provenance, "Provenance", stretch=1)), "Provenance")
         model.current_changed.connect(self.refresh)
         self.banner.action_wanted.connect(model.verify)

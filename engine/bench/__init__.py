@@ -15,6 +15,7 @@ from engine.errors import ConfigError
 BENCHMARKS = {
     "views": "engine.bench.views:bench_views",
     "loader": "engine.bench.loading:bench_loader",
+    "imports": "engine.bench.imports:bench_imports",
     "steps": "engine.bench.steps:bench_steps",
     "live": "engine.bench.live:bench_live_views",
 }

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from engine.data.examination_distributions import distributions
 from engine.data.store import Dataset
 from engine.data.thumbnails import Thumbnails
 from engine.protocol.inspections import Array
@@ -43,8 +44,13 @@ def examine(dataset: Dataset, progress: Progress | None = None) -> Examination:
     findings = [_balance(dataset, index), *_groups(dataset, index, splits)]
     findings += _twins(index[seen & ~is_flat], hashes[seen & ~is_flat], splits[seen & ~is_flat])
     findings.append(_flat(index[is_flat]))
+    count = float(len(index))
+    spread_over = distributions(dataset, None if progress is None else lambda *_: progress(count, count, "records", ""))
     return Examination(
-        records=len(index), compared=int(seen.sum()), findings=tuple(each for each in findings if each is not None)
+        records=len(index),
+        compared=int(seen.sum()),
+        findings=tuple(each for each in findings if each is not None),
+        distributions=spread_over,
     )
 
 

@@ -315,12 +315,29 @@ class Finding(Record, frozen=True, kw_only=True):
     leave_out: tuple[int, ...] = ()  # () = nothing to do
 
 
+class Distribution(Record, frozen=True, kw_only=True):
+    """How one quantity of a field is distributed: counts in bins, or in named classes."""
+
+    field: str
+    what: Literal["size", "length", "spacing", "intensity", "classes"]
+    name: str  # "height", "red", "along depth"
+    unit: str = ""  # "px", "mm", "" = plain numbers
+    edges: tuple[float, ...] = ()  # of the bins, one more than counts; () = named
+    names: tuple[str, ...] = ()  # of the classes
+    counts: tuple[int, ...] = ()
+    low: float = 0.0
+    median: float = 0.0
+    high: float = 0.0
+    rule: str = ""  # what was looked at, half a sentence
+
+
 class Examination(Record, frozen=True, kw_only=True):
     """All that was found about a dataset."""
 
     records: int
     compared: int  # records that could be drawn and compared
     findings: tuple[Finding, ...]
+    distributions: tuple[Distribution, ...] = ()
 
 
 class CombineOptions(Record, frozen=True, kw_only=True):

@@ -143,7 +143,7 @@ def _chunks(entries: list[Entry], first: int, reader: ArchiveReader) -> Iterator
 
 def _task(number: int, entry: Entry, reader: ArchiveReader) -> Task:
     if not entry.member:
-        return Task(number, str(entry.path), size=entry.size)
+        return Task(number, str(entry.place), size=entry.size)
     try:
         return Task(number, reader.read(entry), size=entry.size)
     except DataError as error:
