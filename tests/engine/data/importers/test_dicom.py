@@ -466,3 +466,17 @@ def test_that_classes_are_taken_from_folders_unless_they_are_patients(tmp_path: 
             SeriesInstanceUID=uid(f"c{number}"),
         )  # fmt: skip
     assert {unit.label for unit in survey(DICOM_VOLUMES, tmp_path / "ct").units} == {""}
+
+
+def test_that_lists_of_what_is_left_out_name_no_patient(tmp_path: Path) -> None:
+    folder = tmp_path / "Doe_Jane MRN-12345"
+    write_series(tmp_path / "a", voxels())
+    write_series(
+        folder, voxels((2, 8, 10)), names="Doe-{level}.dcm", SeriesInstanceUID="1.2.3", SeriesDescription="scout"
+    )
+    (folder / "jane.dcm").write_bytes(b"no DICOM")
+    told = left_out(survey(DICOM_VOLUMES, tmp_path))
+    assert len(told) == 2
+    words = " ".join([*told, *told.values()]).lower()
+    assert [name for name in ("doe", "jane", "12345") if name in words] == []
+    assert all("p-" in path and path.startswith("p-") for path in told)
