@@ -94,13 +94,10 @@ class PatchAggregation(nn.Module):
 
     def aggregate(self, tokens: Tensor, chosen: Chosen) -> Tensor:
         """Return for each patch the token of its chosen neighbours (B, N, D), by the same blocks and class token."""
-        count, places, dim = tokens.shape
-        flat = chosen.index.flatten(1).unsqueeze(2).expand(-1, -1, dim)
-        groups = tokens.gather(1, flat).view(count * places, -1, dim)  # (B·N, K, D)
-        allowed = None
-        if chosen.is_real is not None:
-            allowed = F.pad(chosen.is_real.view(count * places, 1, 1, -1), (1, 0), value=True)  # it sees itself
-        return self.norm(self._sum_up(groups, allowed)).view(count, places, dim)
+        summed = self.cls_token.expand(*tokens.shape[:2], -1)
+        for block in self.blocks:
+            summed = block.forward_groups(summed, tokens, chosen.index, chosen.is_real)  # type: ignore[operator]
+        return self.norm(summed)
 
     def weights(self, tokens: Tensor, layer: int) -> Tensor:
         """Return the weights (B, heads, 1 + N) of the class token in block `layer` over itself and all patches."""
@@ -113,8 +110,8 @@ class PatchAggregation(nn.Module):
         msg = f"layer {layer} of {len(self.blocks)}"
         raise IndexError(msg)
 
-    def _sum_up(self, tokens: Tensor, allowed: Tensor | None = None) -> Tensor:
+    def _sum_up(self, tokens: Tensor) -> Tensor:
         token = self.cls_token.expand(len(tokens), -1, -1)
         for block in self.blocks:
-            token = block(token, tokens, allowed)
+            token = block(token, tokens)
         return token

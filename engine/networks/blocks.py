@@ -227,14 +227,40 @@ class ClassAttentionBlock(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.ls2 = residual_scale(dim, layer_scale)
 
-    def forward(self, token: Tensor, patches: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return the class token (B, 1, D) after looking at itself and the patches (B, N, D).
-
-        `bias` is added to the scores of token and patches, or a bool mask (True = may look there).
-        """
+    def forward(self, token: Tensor, patches: Tensor) -> Tensor:
+        """Return the class token (B, 1, D) after looking at itself and the patches (B, N, D)."""
         both = self.norm1(torch.cat((token, patches), dim=1))
-        token = token + self.ls1(self.attn(both[:, :1], both, both, bias))
+        token = token + self.ls1(self.attn(both[:, :1], both, both))
         return token + self.ls2(self.mlp(self.norm2(token)))
+
+    def forward_groups(self, tokens: Tensor, patches: Tensor, index: Tensor, is_real: Tensor | None = None) -> Tensor:
+        """Return class tokens (B, M, D), each after looking at itself and at its own few of the patches (B, N, D).
+
+        The same as `forward` for every token alone, with keys and values of each patch computed once.
+
+        Args:
+            tokens: one for each group.
+            patches: of the record.
+            index: (B, M, K) int64, which patches belong to the group.
+            is_real: (B, M, K) bool; False = not looked at.
+        """
+        attn, own, context = self.attn, self.norm1(tokens), self.norm1(patches)
+        batch, groups, few = index.shape
+        flat = index.flatten(1).unsqueeze(2).expand(-1, -1, tokens.shape[2])
+
+        def gathered(layer: nn.Module) -> Tensor:
+            chosen = layer(context).gather(1, flat).view(batch, groups, few, -1)
+            both = torch.cat((layer(own).unsqueeze(2), chosen), dim=2)
+            return both.view(batch, groups, few + 1, attn.heads, -1)
+
+        query = attn.q(own).view(batch, groups, 1, attn.heads, -1)
+        scores = (query * gathered(attn.k)).sum(dim=-1).float() * query.shape[-1] ** -0.5  # (B, M, 1 + K, heads)
+        if is_real is not None:
+            scores[:, :, 1:] = scores[:, :, 1:].masked_fill(~is_real.unsqueeze(3), -torch.inf)
+        weights = scores.softmax(dim=2).to(query.dtype)
+        mixed = (weights.unsqueeze(4) * gathered(attn.v)).sum(dim=2).flatten(2)
+        tokens = tokens + self.ls1(attn.proj(mixed))
+        return tokens + self.ls2(self.mlp(self.norm2(tokens)))
 
     def weights(self, token: Tensor, patches: Tensor) -> Tensor:
         """Return the weights (B, heads, 1, 1 + N) of the class token over itself and the patches."""

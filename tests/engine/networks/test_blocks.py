@@ -90,6 +90,19 @@ def test_that_class_attention_changes_the_class_token_only() -> None:
     assert_close(block.weights(token, patches).sum(dim=-1), torch.ones(2, 4, 1))
 
 
+def test_that_groups_looked_at_together_equal_each_group_alone() -> None:
+    torch.manual_seed(0)
+    block = ClassAttentionBlock(16, 4)
+    tokens, patches = torch.randn(2, 5, 16), torch.randn(2, 7, 16)
+    index = torch.randint(7, (2, 5, 3))
+    with torch.no_grad():
+        found = block.forward_groups(tokens, patches, index)
+        for record in range(2):
+            for group in range(5):
+                alone = block(tokens[record, group][None, None], patches[record, index[record, group]][None])
+                assert_close(found[record, group], alone[0, 0], atol=1e-5, rtol=1e-4)
+
+
 def test_that_stochastic_depth_rises_linearly() -> None:
     assert drop_path_rates(0.3, 4) == pytest.approx([0.0, 0.1, 0.2, 0.3])
     assert drop_path_rates(0.3, 1) == [0.0]
