@@ -75,8 +75,9 @@ class Model(Protocol):
     `progress` runs from 0 to 1 over the run (of the stage, where there are several).
     Optional: `after_update(progress)` for momentum teachers, queues and centres, called after each update;
     `encoder`, the network to look into (attention, feature maps): an `engine.networks` encoder, in evaluation
-    the weights that `embed` uses; `no_decay()` → names of parameters without weight decay beyond biases and
-    1-D ones.
+    the weights that `embed` uses; `encoder_input(batch)`, what `embed` gives that encoder (a tensor, or a tuple of the
+    arguments of its `attention` before the layer), without which attention is shown for pictures only; `no_decay()` →
+    names of parameters without weight decay beyond biases and 1-D ones.
     """
 
     def step(self, views: Views, progress: float) -> Step:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from engine.contract.subject import Subject
 from engine.errors import MethodError
-from engine.inspections.generic import GENERIC_LOOKS
+from engine.inspections.generic import GENERIC_LOOKS, looks_for
 from engine.method import Features, Look, Method, Step
 from engine.protocol.inspections import Attention, Choice, Inspection, Reconstruction
 from engine.views.rng import Rng
@@ -72,7 +72,7 @@ def check_inspections(method: Method) -> None:
 
 def _check_looks(subject: Subject, method: Method) -> None:
     model = subject.models()[-1].eval()
-    for look in (*method.inspections, *GENERIC_LOOKS):
+    for look in looks_for(method).values():
         before, state = _state(model), torch.random.get_rng_state()
         batch = subject.batch(3) if look.windows == "random" else subject.shown(3)
         rng = Rng(0, 0, batch.index)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from engine.data.batch import Batch, Ragged
 from engine.errors import MethodError
+from engine.inspections.space import Space, shown_key, space_of
 from engine.method import Look, Method
 from engine.networks.channels import channel_owners, segment_mean
 from engine.protocol.inspections import Attention, Choice, FeatureMap
@@ -71,15 +72,17 @@ def compute_attention(model: nn.Module, batch: Batch, choice: Choice, _config: A
             "This run's encoder has no attention to show: it is a convolutional network.",
             "Choose a transformer encoder in the method's settings.",
         )
-    key, spec = picture_key(batch)
+    if not hasattr(encoder, "grid"):
+        raise MethodError("The tokens of this run's encoder lie on no grid.", "Look at the method's own views.")
     grid = tuple(int(side) for side in encoder.grid)
-    size = int(encoder.grid[0] * encoder.patch[0])
-    image = evaluation_view(batch, key, size)
+    inputs, space = _encoder_input(model, batch, grid)
     layers = int(encoder.depth)
     layer = choice.layer if 0 <= choice.layer < layers else layers - 1
-    weights = encoder.attention(image, layer).float()
+    weights = encoder.attention(*inputs, layer).float()
     prefix = int(encoder.prefix)
     tokens = int(np.prod(grid))
+    if weights.shape[-1] != prefix + tokens:
+        raise MethodError("The tokens of this run's encoder lie on no grid.", "Choose another view.")
     query = choice.query
     if not 0 <= query < tokens:
         query = -1 if prefix else int(np.ravel_multi_index(tuple(side // 2 for side in grid), grid))
@@ -88,8 +91,12 @@ def compute_attention(model: nn.Module, batch: Batch, choice: Choice, _config: A
         view="attention",
         title="Attention",
         step=0,
+        note=space.note,
         records=batch.index.cpu().numpy(),
-        input=as_picture(denormalise(image, spec)),
+        input=as_picture(space.values),
+        axes=space.axes,
+        steps=space.steps,
+        units=space.units,
         grid=grid,
         layer=layer,
         layers=layers,
@@ -100,16 +107,34 @@ def compute_attention(model: nn.Module, batch: Batch, choice: Choice, _config: A
     )
 
 
+def _encoder_input(model: nn.Module, batch: Batch, grid: tuple[int, ...]) -> tuple[tuple[Any, ...], Space]:
+    """Return what `embed` gives the encoder, and how it is shown.
+
+    Raises:
+        MethodError: the model does not say, and the field is no picture that can be guessed.
+    """
+    given = getattr(model, "encoder_input", None)
+    if given is not None:
+        inputs = given(batch)
+        return inputs if isinstance(inputs, tuple) else (inputs,), space_of(batch, shown_key(batch)[0], len(grid))
+    key, spec = shown_key(batch)
+    if len(grid) != 2 or spec.kind not in PICTURES:
+        raise MethodError(f"There is no general view of attention on {spec.kind}.", "Look at the method's own views.")
+    image = evaluation_view(batch, key, grid[0] * int(model.encoder.patch[0]))  # type: ignore[union-attr, index]
+    return (image,), Space(denormalise(image, spec), "HW", (1.0, 1.0), ("", ""), "")
+
+
 def compute_feature_map(model: nn.Module, batch: Batch, _choice: Choice, config: Any, _rng: Rng) -> FeatureMap:
     """Three principal components of dense features as colours, fitted on the shown records; signs fixed.
 
     Raises:
         MethodError: the method gives no dense features.
     """
-    key, _ = picture_key(batch)
     features = model.embed(batch)  # type: ignore[operator]
     if features.dense is None:
         raise MethodError("This method gives one vector per record and no dense features.", "Choose another view.")
+    if features.lengths is not None:
+        raise MethodError("The dense features of this method lie on no grid.", "Look at the method's own views.")
     dense = features.dense.float()
     flat = dense.flatten(0, 1)
     centred = flat - flat.mean(dim=0)
@@ -122,18 +147,30 @@ def compute_feature_map(model: nn.Module, batch: Batch, _choice: Choice, config:
     colours = ((scores - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
     shares = values.flip(0)[:3] / values.sum().clamp_min(1e-30)
     count = len(batch)
-    image = shown_picture(batch, key, int(getattr(config, "image_px", 0)))
+    space = _shown_space(batch, int(getattr(config, "image_px", 0)), len(features.grid))
     return FeatureMap(
         view="feature-map",
         title="Features as colours",
         step=0,
+        note=space.note,
         records=batch.index.cpu().numpy(),
-        input=as_picture(image),
+        input=as_picture(space.values),
+        axes=space.axes,
+        steps=space.steps,
+        units=space.units,
         grid=features.grid,
         colours=colours.view(count, -1, 3).transpose(1, 2).reshape(count, 3, *features.grid).float().cpu().numpy(),
         explained=shares.float().cpu().numpy(),
         fitted_on=count,
     )
+
+
+def _shown_space(batch: Batch, image_px: int, count: int) -> Space:
+    # pictures as `embed` sees them: the centre square at its size
+    if count == 2 and any(spec.kind in PICTURES for spec in batch.specs.values()):
+        image = shown_picture(batch, picture_key(batch)[0], image_px)
+        return Space(image, "HW", (1.0, 1.0), ("", ""), "")
+    return space_of(batch, shown_key(batch)[0], count)
 
 
 GENERIC_LOOKS = (
@@ -161,8 +198,9 @@ EMBEDDING_VIEW = ViewInfo(
 
 
 def looks_for(method: Method) -> dict[str, Look]:
-    """Return every view that can be computed for a method: its own first, then the generic ones, by name."""
-    return {look.name: look for look in (*method.inspections, *GENERIC_LOOKS)}
+    """Return every view that can be computed for a method, by name: its own, then the generic ones of other names."""
+    own = {look.name: look for look in method.inspections}
+    return own | {look.name: look for look in GENERIC_LOOKS if look.name not in own}
 
 
 def view_infos(method: Method) -> tuple[ViewInfo, ...]:

@@ -21,6 +21,9 @@ def make_reconstruction(
     output: Tensor,
     mask: Tensor,
     grid: tuple[int, ...],
+    axes: str = "",
+    steps: tuple[float, ...] = (),
+    units: tuple[str, ...] = (),
     pastes_visible: bool = True,
 ) -> Reconstruction:
     """Return a reconstruction, by default with the visible patches pasted in.
@@ -30,25 +33,33 @@ def make_reconstruction(
         title: of the view.
         note: what the reader must know.
         records: (B,) record numbers.
-        truth: (B, C, H, W), values 0…1; what leaves that range is clipped.
+        truth: (B, C, *space), space (H, W), (T, H, W), (D, H, W) or (T, D, H, W); values 0…1; what leaves that range
+            is clipped.
         output: the same, as the network paints it.
         mask: (B, N) bool, 1 = hidden from the encoder.
-        grid: rows and columns of patches, N in all.
+        grid: patches along each axis of the space, N in all.
+        axes: letters of the space, see `engine.protocol.inspections.Spatial`.
+        steps: from one sample to the next along each axis.
+        units: of the steps.
         pastes_visible: whether error and PSNR are those of the hidden part alone; otherwise of the whole output.
     """
     truth, output = truth.float().clamp(0, 1), output.float().clamp(0, 1)
-    rows, columns = truth.shape[-2] // grid[0], truth.shape[-1] // grid[1]
-    hidden = mask.view(-1, 1, *grid).repeat_interleave(rows, dim=2).repeat_interleave(columns, dim=3)
+    hidden = mask.view(-1, 1, *grid)
+    for axis, (side, places) in enumerate(zip(truth.shape[2:], grid, strict=True)):
+        hidden = hidden.repeat_interleave(side // places, dim=2 + axis)
     painted = hidden if pastes_visible else torch.ones_like(hidden)
     output = torch.where(painted, output, truth)
     difference = output - truth
-    count = painted.expand_as(difference).sum(dim=(1, 2, 3)).clamp_min(1)
-    psnr = -10 * (difference.square().sum(dim=(1, 2, 3)) / count).clamp_min(1e-12).log10()
+    count = painted.expand_as(difference).flatten(1).sum(dim=1).clamp_min(1)
+    psnr = -10 * (difference.square().flatten(1).sum(dim=1) / count).clamp_min(1e-12).log10()
     return Reconstruction(
         view=view,
         title=title,
         step=0,
         note=note,
+        axes=axes,
+        steps=steps,
+        units=units,
         records=records.cpu().numpy(),
         input=as_picture(truth),
         mask=mask.view(-1, *grid).cpu().numpy(),

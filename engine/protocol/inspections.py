@@ -25,7 +25,15 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     note: str = ""  # what the reader must know to read it right (how values were un-normalised, …)
 
 
-class Reconstruction(Inspection, frozen=True, kw_only=True, tag="reconstruction"):
+class Spatial(Inspection, frozen=True, kw_only=True):
+    """What lies on pictures, volumes, clips or cines, and what their axes are."""
+
+    axes: str = ""  # letters of the space, T frames, D H W: "THW"; "" = the last of DHW, as many as there are
+    steps: tuple[float, ...] = ()  # from one sample of the input to the next along each axis; () = 1
+    units: tuple[str, ...] = ()  # of the steps: "s", "mm"; "" = samples
+
+
+class Reconstruction(Spatial, frozen=True, kw_only=True, tag="reconstruction"):
     """Input, what the network saw of it, what it made of it, and how far that is off."""
 
     records: Array  # (B,) int64, record numbers in the dataset
@@ -38,7 +46,7 @@ class Reconstruction(Inspection, frozen=True, kw_only=True, tag="reconstruction"
     psnr_db: Array  # (B,) over the masked part
 
 
-class Attention(Inspection, frozen=True, kw_only=True, tag="attention"):
+class Attention(Spatial, frozen=True, kw_only=True, tag="attention"):
     """Where a query token looks: softmax weights that sum to 1 over the tokens (prefix tokens included)."""
 
     records: Array  # (B,)
@@ -53,7 +61,7 @@ class Attention(Inspection, frozen=True, kw_only=True, tag="attention"):
     prefix: Array  # (B, heads) share of attention that goes to class and register tokens
 
 
-class FeatureMap(Inspection, frozen=True, kw_only=True, tag="feature-map"):
+class FeatureMap(Spatial, frozen=True, kw_only=True, tag="feature-map"):
     """Dense features as colours: three principal components, fitted once per checkpoint, signs fixed."""
 
     records: Array
