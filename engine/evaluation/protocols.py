@@ -13,10 +13,12 @@ from torch import Tensor
 from engine.data.store import Dataset
 from engine.errors import ConfigError, DataError
 from engine.evaluation.features import embed_records
+from engine.evaluation.few_shot import few_shot_auc
 from engine.evaluation.health import measure_health
 from engine.evaluation.intervals import bootstrap, proportion
 from engine.evaluation.knn import knn_predict
 from engine.evaluation.linear import logistic_probe, ridge_probe
+from engine.evaluation.retrieval import recalls
 from engine.inspections.opened import OpenedRun
 from engine.protocol.schema import FieldKind
 
@@ -39,7 +41,8 @@ def _ridge(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> tuple[T
 
 
 CLASSIFIERS: dict[str, Classifier] = {"knn": _knn, "linear": _linear, "ridge": _ridge}
-PROTOCOLS = (*CLASSIFIERS, "health")
+PROTOCOLS = (*CLASSIFIERS, "few-shot", "retrieval", "health")
+MOST_SHOTS = 10
 
 
 def evaluate_run(
@@ -54,7 +57,9 @@ def evaluate_run(
     """Evaluate a run's newest checkpoint; return `{run, protocol, metric, value, interval, details}`.
 
     Classifiers train on the records of split "train" and are tested on "val" (or "test"); `details` holds the same
-    measurement of the network before its first step, chance, and counts.
+    measurement of the network before its first step, chance, and counts. "few-shot" trains on ten records of each
+    class (fewer where classes are small) among the held-out ones and tests on the others; "retrieval" is for models of
+    images and texts.
 
     Raises:
         ConfigError: the protocol is unknown.
@@ -67,6 +72,10 @@ def evaluate_run(
     with OpenedRun(run_path, step=step, dataset_path=dataset_path, device=device) as run:
         if protocol == "health":
             return _health(run, report)
+        if protocol == "few-shot":
+            return _few_shot(run, report)
+        if protocol == "retrieval":
+            return _retrieval(run, report)
         return _classify(run, protocol, report)
 
 
@@ -92,6 +101,66 @@ def _health(run: OpenedRun, report: Progress) -> dict[str, Any]:
             "collapsed": health.has_collapsed,
             "step": run.step,
         },
+    }
+
+
+def _few_shot(run: OpenedRun, report: Progress) -> dict[str, Any]:
+    _, _, labels, classes = labelled_splits(run.dataset)
+    held = np.concatenate([run.dataset.select("val"), run.dataset.select("test")])
+    held = held[labels[held] >= 0]
+    shots = max(1, min(MOST_SHOTS, int(np.unique(labels[held], return_counts=True)[1].min()) // 2))
+    loader = run.loader(split=None)
+    found = []
+    for number, opened in enumerate((run, run.untrained())):
+        report(number * len(held), 2 * len(held), "records", "trained" if number == 0 else "untrained")
+        embedded = embed_records(opened.model, loader, held)
+        found.append(few_shot_auc(embedded.features, labels[held], shots))
+    low, high = bootstrap(found[0])
+    return {
+        "run": run.folder.name,
+        "protocol": "few-shot",
+        "metric": "area under the ROC curve",
+        "value": float(found[0].mean()),
+        "interval": [low, high],
+        "details": {
+            "step": run.step,
+            "shots": shots,
+            "draws": found[0].tolist(),
+            "untrained": float(found[1].mean()),
+            "chance": 0.5,
+            "records": len(held),
+            "classes": list(classes),
+        },
+    }
+
+
+def _retrieval(run: OpenedRun, report: Progress) -> dict[str, Any]:
+    model: Any = run.model
+    if not hasattr(model, "pair_vectors"):
+        raise ConfigError(f"{run.method.id} compares no images with texts.", "Choose another protocol.")
+    held = np.concatenate([run.dataset.select("val"), run.dataset.select("test")])
+    if len(held) == 0:
+        raise DataError(f"{run.dataset.info.name} has no held-out records.", "Set splits on the Data page.")
+    task = run.dataset.schema.get("task")
+    number = np.zeros(len(run.dataset), np.int64) if task is None else np.asarray(run.dataset.column("task"))
+    names = ("all",) if task is None else task.classes
+    device, loader = next(model.parameters()).device, run.loader(split=None)
+    found: dict[str, dict[str, float]] = {}
+    for which in np.unique(number[held]).tolist():
+        report(len(found), len(names), "tasks", names[which])
+        batches = loader.in_order(held[number[held] == which], 256)
+        with torch.no_grad():
+            vectors = [model.pair_vectors(batch.to(device)) for batch in batches]
+        images, texts = (torch.cat(part) for part in zip(*vectors, strict=True))
+        found[names[which]] = recalls(images, texts, torch.arange(len(texts), device=device))
+    means = np.array([(each["image to text R@1"] + each["text to image R@1"]) / 2 for each in found.values()])
+    return {
+        "run": run.folder.name,
+        "protocol": "retrieval",
+        "metric": "R@1, mean of both directions and all tasks",
+        "value": float(means.mean()),
+        "interval": [float(means.min()), float(means.max())],
+        "details": {"step": run.step, "tasks": found, "interval": "worst and best task", "records": len(held)},
     }
 
 

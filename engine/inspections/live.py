@@ -73,7 +73,8 @@ class LiveViews:
             for module, mode in modes:
                 module.training = mode
         values: dict[str, Any] = {"step": step, "view": view}
-        if "labels" in inspection.__struct_fields__ and not getattr(inspection, "labels", ()) and self._classes:
+        labels = getattr(inspection, "labels", None)
+        if isinstance(labels, tuple) and not labels and self._classes:  # maps have an array of their own
             names = [self._classes[label] if label >= 0 else "" for label in self._labels[records]]
             values["labels"] = tuple(names)
         return msgspec.structs.replace(inspection, **values)

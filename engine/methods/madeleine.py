@@ -261,7 +261,7 @@ METHOD = Method(
         "tiny": Preset(
             config={"tokens": 64, "transport_tokens": 16, "hidden": 64, "heads": 2, "gate": 64, "embedding": 64,
                     "token_width": 32, "temperature": 0.05, "local_weight": 0.01},
-            training={"steps": 300, "batch_size": 32, "learning_rate": 1e-3, "weight_decay": 0.01,
+            training={"steps": 300, "batch_size": 32, "learning_rate": 3e-3, "weight_decay": 0.01,
                       "warmup_share": 0.05, "betas": (0.9, 0.999)},
         ),
         "small": Preset(training={"steps": 5000, "batch_size": 64, "learning_rate": 3e-4, "weight_decay": 0.01,
