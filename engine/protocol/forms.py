@@ -80,6 +80,9 @@ def _describe_field(owner: str, field: msgspec.inspect.Field) -> FormField:
     kind: Literal["bool", "int", "float", "str", "choice", "tuple"]
     if isinstance(kind_info, msgspec.inspect.LiteralType):
         kind, choices = "choice", tuple(extra.get("choices", kind_info.values))
+        if not all(isinstance(choice, str) for choice in choices):
+            msg = f"{owner}.{field.name}: choices are texts, not {choices}; take a number with a range instead"
+            raise TypeError(msg)
     elif isinstance(kind_info, msgspec.inspect.TupleType | msgspec.inspect.VarTupleType):
         kind = "tuple"
         items = kind_info.item_types if isinstance(kind_info, msgspec.inspect.TupleType) else (kind_info.item_type,)

@@ -56,3 +56,11 @@ def test_that_a_field_without_explanation_is_refused() -> None:
 
     with pytest.raises(TypeError, match=r"Bare\.size has no description"):
         describe_form(Bare)
+
+
+def test_that_choices_that_are_no_texts_are_refused_by_name() -> None:
+    class Numbers(msgspec.Struct, frozen=True):
+        patch: Annotated[Literal[2, 4], msgspec.Meta(description="Side of a patch.")] = 4
+
+    with pytest.raises(TypeError, match=r"Numbers.patch: choices are texts, not \(2, 4\)"):
+        describe_form(Numbers)
