@@ -18,7 +18,7 @@ from PIL import Image
 
 from engine.bench.timing import in_turns, row
 from engine.data.importers import run_import
-from engine.data.loader import Loader
+from engine.data.loader import KEPT_BYTES, Loader
 from engine.data.samples import make_sample
 from engine.data.store import Dataset
 from engine.protocol.messages import ImportOptions
@@ -80,8 +80,10 @@ def _write_jpegs(folder: Path, *, varying: bool) -> Path:
 
 
 def _compare(dataset: Dataset, jpegs: Path, px: int, title: str, *, seen_before: bool = False) -> dict[str, Any]:
-    keep = {} if seen_before else {"keep_bytes": 0}
-    loader = Loader(dataset, NEEDS, batch_size=BATCH, seed=SEED, split=None, image_px=px, prefetch=0, threads=1, **keep)
+    keep = KEPT_BYTES if seen_before else 0
+    loader = Loader(
+        dataset, NEEDS, batch_size=BATCH, seed=SEED, split=None, image_px=px, prefetch=0, threads=1, keep_bytes=keep
+    )
     names = dataset.column("name")
     if seen_before:
         for _ in loader.in_order(np.arange(len(dataset)), BATCH):

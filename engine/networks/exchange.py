@@ -83,10 +83,12 @@ def to_timm(vit: ViT) -> nn.Module:
     A mask token is left behind.
 
     Raises:
-        ConfigError: `vit` is not two-dimensional.
+        ConfigError: `vit` is not two-dimensional, or has no norm at its end.
     """
     if len(vit.size) != 2:
         raise ConfigError(f"timm has no transformer over {len(vit.size)} axes.", "Export the weights as safetensors.")
+    if not isinstance(vit.norm, nn.LayerNorm):
+        raise ConfigError("timm's transformer ends with a norm, and this one does not.", "Export it as safetensors.")
     block: Any = vit.blocks[0]
     has_class = vit.cls_token is not None
     registers = 0 if vit.reg_token is None else vit.reg_token.shape[1]

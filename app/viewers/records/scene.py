@@ -47,7 +47,7 @@ def ellipsoids_actor(centres: Array, radii: Array, rotations: Array, rgba: Array
 
     data = vtkPolyData()
     data.SetPoints(_places(centres))
-    tables = {
+    tables: dict[str, Array] = {
         "radii": np.ascontiguousarray(radii, np.float32),
         "rotations": np.ascontiguousarray(rotations, np.float32),
         "colours": np.ascontiguousarray(np.clip(rgba, 0, 1) * 255 + 0.5, np.uint8),
