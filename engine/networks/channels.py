@@ -222,7 +222,7 @@ class ChannelViT(nn.Module):
             ChannelBlock(dim, heads, hidden, style=style, dropout=rate) for rate in drop_path_rates(dropout, depth)
         )
         self.norm = nn.LayerNorm(dim, eps=1e-6)
-        init_linear(self.blocks, "truncated normal")
+        init_linear(self.blocks, "xavier")
         for table in (self.cls_token, self.pos_embed, self.channel_token):
             if table is not None:
                 nn.init.trunc_normal_(table, std=0.02)
