@@ -612,7 +612,7 @@ METHOD = Method(
             Arm("untrained", training={"steps": 0}),
         ),
         metric=measure_places,
-        primary="patch probe accuracy",
+        primary="patch kNN accuracy",  # after so short a run gratings of random phase are beyond a linear probe
         expected="2 to 5 points more than DINO alone; near boundaries no worse than with random or all neighbours",
         training={"steps": 250},
         margin=0.02,

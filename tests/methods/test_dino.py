@@ -127,3 +127,11 @@ def test_that_features_come_from_the_teacher() -> None:
         for parameter in model.student.parameters():
             parameter.zero_()
         assert_close(model.embed(batch).pooled, before)
+
+
+def test_that_large_and_small_crops_can_change_locally() -> None:
+    _, model, plain = built()
+    _, _, changed = built(local_level="medium", local_chance=1.0)
+    for name in ("large", "small"):
+        assert float((plain[name] - changed[name]).abs().mean()) > 0.02
+    assert torch.isfinite(model.step(changed, 0.5).loss)

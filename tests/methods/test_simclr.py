@@ -92,3 +92,10 @@ def test_that_the_similarity_view_is_brightest_on_its_diagonal_for_equal_views()
     with torch.no_grad():
         shown = METHOD.inspections[0].compute(model, batch, Choice(), subject.config, Rng(0, 0, batch.index))
     assert shown.values.diagonal().min() > shown.values[~torch.eye(3, dtype=torch.bool).numpy()].max()
+
+
+def test_that_views_can_change_locally() -> None:
+    _, model, plain = built()
+    _, _, changed = built(local_level="medium", local_chance=1.0)
+    assert float((plain["first"] - changed["first"]).abs().mean()) > 0.02
+    assert torch.isfinite(model.step(changed, 0.0).loss)
