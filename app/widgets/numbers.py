@@ -132,3 +132,8 @@ def read_number(text: str) -> float:
         msg = f"{text!r} is not a finite number"
         raise ValueError(msg)
     return value
+
+
+def short(value: float) -> str:
+    """Return a whole number as a count, any other as a number."""
+    return count(int(value)) if value == int(value) else number(value)
