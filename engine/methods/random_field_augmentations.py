@@ -522,7 +522,7 @@ METHOD = Method(
         primary="linear probe, bent more",
         expected="2 points or more above no fields on pictures bent more, not below it on those bent alike; strong "
         "fields several points below mild ones; changes of the whole view between none and local ones",
-        training={"steps": 480},
+        training={"steps": 200},
         margin=0.02,
     ),
     suggested_sample="bentshapes",

@@ -614,7 +614,7 @@ METHOD = Method(
         metric=measure_places,
         primary="patch kNN accuracy",  # after so short a run gratings of random phase are beyond a linear probe
         expected="2 to 5 points more than DINO alone; near boundaries no worse than with random or all neighbours",
-        training={"steps": 250},
+        training={"steps": 200},
         margin=0.02,
     ),
     suggested_sample="scenes",
