@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from engine.evaluation.intervals import bootstrap
 from engine.evaluation.linear import Standardiser
 
-PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
+PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0, 10_000.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +46,25 @@ class Ridge:
     penalty: float
 
     @classmethod
-    def fit(cls, features: Tensor, numbers: Tensor) -> Ridge:
-        """Fit numbers (N,) by features (N, E); the penalty with the smallest leave-one-out error is taken."""
+    def fit(cls, features: Tensor, numbers: Tensor, penalty: float | None = None) -> Ridge:
+        """Fit numbers (N,) by features (N, E); the penalty with the smallest leave-one-out error is taken.
+
+        Where records come several times, one left out is still known from its copies: then give the penalty.
+        """
         x, y = features.double(), numbers.double()
         standardise = Standardiser.fit(x)
         u, s, vt = torch.linalg.svd(standardise(x), full_matrices=False)
         projected = u.T @ (y - y.mean())
         errors, weights = [], []
-        for penalty in PENALTIES:
-            shrink = s.square() / (s.square() + penalty)
+        tried = PENALTIES if penalty is None else (penalty,)
+        for each in tried:
+            shrink = s.square() / (s.square() + each)
             leverage = u.square() @ shrink + 1.0 / len(x)
             left_out = (y - y.mean() - u @ (shrink * projected)) / (1 - leverage).clamp_min(1e-6)
             errors.append(float(left_out.square().mean()))
-            weights.append(vt.T @ (s / (s.square() + penalty) * projected))
+            weights.append(vt.T @ (s / (s.square() + each) * projected))
         best = errors.index(min(errors))
-        return cls(standardise, weights[best], y.mean(), PENALTIES[best])
+        return cls(standardise, weights[best], y.mean(), tried[best])
 
     def __call__(self, features: Tensor) -> Tensor:
         """Return the predicted numbers (Q,) of features (Q, E), float64."""

@@ -80,3 +80,8 @@ def test_that_fine_tuning_learns_what_frozen_features_hide_and_leaves_the_model_
     frozen = ridge_regression(model(x[:150]).detach(), numbers[:150], model(x[150:]).detach(), numbers[150:])
     assert score(predicted, numbers[150:]).r2 > max(0.7, frozen.r2 + 0.1)
     assert torch.equal(model[0].weight, before)
+
+
+def test_that_a_given_penalty_is_kept() -> None:
+    features, numbers = data(40, 7)
+    assert Ridge.fit(features, numbers, penalty=7.0).penalty == 7.0
