@@ -56,7 +56,7 @@ NEEDS = (
     Need(kinds=(FieldKind.NUMBER,), fields=("covisibility",), name="covisibility", optional=True,
          what="how much of one view another sees, to choose pairs"),
 )  # fmt: skip
-MONITORED = 8  # records whose loss with other second views is followed
+MONITORED = 4  # records whose loss with other second views is followed
 
 
 # fmt: off

@@ -43,6 +43,7 @@ def neighbour_pairs(
     radius: float,
     *,
     inclusive: bool = False,
+    sort: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Return all pairs (query, point) of one record nearer than `radius`, sorted by query, then by point.
 
@@ -55,6 +56,7 @@ def neighbour_pairs(
         point_record: (P,) int64.
         radius: in the unit of the points.
         inclusive: whether a distance equal to the radius counts.
+        sort: whether the points of a query must be in order; without, only queries are.
 
     Returns:
         Two (E,) int64: numbers of the queries and of the points.
@@ -78,6 +80,8 @@ def neighbour_pairs(
     query = run // len(_COLUMNS)
     squared = (queries[query] - points[point]).square().sum(dim=1)
     near = squared <= radius**2 if inclusive else squared < radius**2
+    if not sort:
+        return query[near], point[near]
     pair = (query * len(points) + point)[near].sort().values
     return pair // len(points), pair % len(points)
 
@@ -103,10 +107,12 @@ def centrality_nms(points: Tensor, record: Tensor, radius: float, most_neighbour
     Returns:
         (G,) int64 numbers of points: record by record, densest first.
     """
-    source, target = neighbour_pairs(points, record, points, record, radius)
-    known = place_in(source, len(points)) < most_neighbours
-    source, target = source[known], target[known]
+    source, target = neighbour_pairs(points, record, points, record, radius, sort=False)
     degree = torch.bincount(source, minlength=len(points))
+    if bool((degree > most_neighbours).any()):
+        source, target = neighbour_pairs(points, record, points, record, radius)
+        known = place_in(source, len(points)) < most_neighbours
+        source, target, degree = source[known], target[known], degree.clamp_max(most_neighbours)
     order = (record * (most_neighbours + 1) + (most_neighbours - degree)).argsort(stable=True)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)
