@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import struct
 from dataclasses import dataclass
@@ -131,7 +130,7 @@ def read_las(path: Path) -> Cloud:
     """Return the cloud of a LAS or LAZ file, in metres, with its classification as labels.
 
     Raises:
-        DataError: the file is damaged or cut, or LAZ without the package that unpacks it.
+        DataError: the file is damaged or cut.
     """
     import laspy
 
@@ -140,8 +139,6 @@ def read_las(path: Path) -> Cloud:
     if not las_columns(head):
         raise DataError("not a LAS file")
     packed = bool(head[104] & 128)
-    if packed and importlib.util.find_spec("lazrs") is None and importlib.util.find_spec("laszip") is None:
-        raise DataError("LAZ needs the package lazrs, which is not installed; save it as LAS")
     try:
         with laspy.open(path) as reader:
             count, width = reader.header.point_count, reader.header.point_format.size
@@ -149,7 +146,7 @@ def read_las(path: Path) -> Cloud:
             if count > MOST_POINTS or (not packed and count * width > left):
                 raise DataError(f"declares {count:,} points, which are not there")
             cloud = reader.read()
-    except (laspy.errors.LaspyException, ValueError, EOFError, OverflowError, struct.error) as error:
+    except (laspy.errors.LaspyException, RuntimeError, ValueError, EOFError, OverflowError, struct.error) as error:
         raise DataError(f"is damaged ({str(error)[:80]})") from error
     names = set(cloud.point_format.dimension_names)
     columns: dict[str, Array] = {axis: np.asarray(getattr(cloud, axis)) for axis in POSITION}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -144,7 +145,8 @@ def test_that_pcd_points_arrive_without_those_at_nan(tmp_path: Path, data: str) 
     assert points[0] == pytest.approx([0, 0, 0, 1.0, 128 / 255, 0.0])
 
 
-def test_that_las_keeps_millimetres_far_from_the_origin(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["las", "laz"])
+def test_that_las_and_laz_keep_millimetres_far_from_the_origin(tmp_path: Path, suffix: str) -> None:
     rng = np.random.default_rng(0)
     xyz = np.round(rng.uniform(0, 50, (200, 3)), 3) + np.array([443_000.0, 5_400_000.0, 100.0])
     las = laspy.create(point_format=2, file_version="1.2")
@@ -153,7 +155,7 @@ def test_that_las_keeps_millimetres_far_from_the_origin(tmp_path: Path) -> None:
     las.classification = rng.integers(0, 9, 200)
     las.red = las.green = las.blue = rng.integers(0, 65536, 200)
     (tmp_path / "d").mkdir()
-    las.write(tmp_path / "d" / "a.las")
+    las.write(tmp_path / "d" / f"a.{suffix}")
     dataset = imported(tmp_path / "d")
     spec = dataset.schema.get("points")
     assert spec is not None
@@ -332,6 +334,16 @@ def las_of_nothing() -> bytes:
     return bytes(head)
 
 
+def cut_laz() -> bytes:
+    """Return two thirds of a LAZ file."""
+    las = laspy.create(point_format=0, file_version="1.2")
+    las.x, las.y, las.z = np.random.default_rng(0).uniform(0, 9, (3, 500))
+    file = io.BytesIO()
+    las.write(file, do_compress=True)
+    content = file.getvalue()
+    return content[: len(content) * 2 // 3]
+
+
 BAD: dict[str, Callable[[], bytes]] = {
     "zero.ply": lambda: b"",
     "cut.ply": lambda: (
@@ -354,6 +366,7 @@ BAD: dict[str, Callable[[], bytes]] = {
         b"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 9\nHEIGHT 1\nPOINTS 9\nDATA binary\n12"
     ),
     "bomb.las": las_of_nothing,
+    "cut.laz": cut_laz,
     "cut.off": lambda: b"OFF\n100 100 0\n0 0 0\n",
     "flat.off": lambda: b"OFF\n3 1 0\n0 0 0\n1 1 1\n2 2 2\n3 0 1 2\n",
     "range.off": lambda: b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n",
