@@ -15,6 +15,7 @@ import numpy as np
 
 from engine.data.combining import plan_combine
 from engine.data.edits import add_edit, edits_file
+from engine.data.examination_kept import kept_file
 from engine.data.exporting import plan_export
 from engine.data.filters import filter_records
 from engine.data.importers.peeking import peek
@@ -175,7 +176,7 @@ class Library:
             raise DataError(f"There is no dataset {request.dataset}.")
         self._forget(path)
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-        for file in (edits_file(path), path):
+        for file in (edits_file(path), kept_file(path), path):
             if file.exists():
                 file.replace(self._workspace.bin / f"{stamp}-{file.name}")
         return messages.Done(id=request.id), []

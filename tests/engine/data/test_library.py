@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from engine.data.examination_kept import examine_kept
 from engine.data.filters import filter_records, parse_filter
 from engine.data.library import Library
 from engine.data.store import Dataset, DatasetWriter
@@ -155,12 +156,15 @@ def test_that_edits_that_make_no_sense_are_refused(library: Library, change: dic
     assert isinstance(reply, messages.Failed)
 
 
-def test_that_a_deleted_dataset_lies_in_the_bin_with_its_edits(library: Library, tmp_path: Path) -> None:
+def test_that_a_deleted_dataset_lies_in_the_bin_with_all_that_belongs_to_it(library: Library, tmp_path: Path) -> None:
     library.answer(messages.EditRecords(id="2", dataset="beasts", records=(0,), excluded=True))
+    with Dataset.open(tmp_path / "datasets" / "beasts.h5") as dataset:
+        examine_kept(dataset)
     library.answer(messages.DeleteDataset(id="3", dataset="beasts"))
     assert library.datasets() == []
+    assert list((tmp_path / "datasets").iterdir()) == []
     names = sorted(path.name.split("-", 3)[3] for path in (tmp_path / "bin").iterdir())
-    assert names == ["beasts.edits.json", "beasts.h5"]
+    assert names == ["beasts.edits.json", "beasts.examination.json", "beasts.h5"]
 
 
 @pytest.mark.parametrize("name", ["../beasts", "nothing", "/etc/passwd", "/etc/x.h5"])
