@@ -612,11 +612,11 @@ METHOD = Method(
     config=AliceConfig,
     presets={
         "tiny": Preset(
-            config={"crop_voxels": 32, "places": 2, "mask_voxels": 8, "patch": 4, "width": 24, "depths": (1, 1, 1),
+            config={"crop_voxels": 32, "mask_voxels": 8, "patch": 4, "width": 24, "depths": (1, 1, 1),
                     "heads": (3, 6, 12), "windows": (4, 4, 2), "drop_path": 0.0, "head_width": 128, "bottleneck": 64,
                     "prototypes": 128, "align_heads": 4, "align_width": 16, "align_hidden": 128, "jitter_voxels": 1.0,
                     "teacher_temperatures": (0.04, 0.04), "teacher_memory": 0.99, "freeze_share": 0.02},
-            training={"steps": 400, "batch_size": 4, "learning_rate": 1e-3, "weight_decay": 0.04, "warmup_share": 0.1,
+            training={"steps": 400, "batch_size": 8, "learning_rate": 1e-3, "weight_decay": 0.04, "warmup_share": 0.1,
                       "betas": (0.9, 0.999), "clip_norm": 3.0, "clip_each": True},
         ),
         "small": Preset(
@@ -689,7 +689,8 @@ METHOD = Method(
         primary="retrieval error, voxels",
         expected="a smaller retrieval error than with random places, at best 0.8 of it; an organ probe 3 points or "
         "more above painting alone; without alignment in between",
-        training={"steps": 300},
+        config={"places": 2},
+        training={"steps": 300, "batch_size": 4},
         seeds=2,
         higher_is_better=False,
     ),

@@ -71,3 +71,11 @@ def test_that_decoding_fewer_levels_changes_none_of_them() -> None:
 def test_that_a_crop_that_cannot_be_halved_is_refused() -> None:
     with pytest.raises(ConfigError, match="halved"):
         NnFormer(side=36, channels=1, patch=4, dim=12, depths=(1, 1), heads=(3, 6), windows=(4, 4))
+
+
+def test_that_enlarging_is_the_transposed_convolution() -> None:
+    network = small()
+    with torch.no_grad():
+        maps = network(torch.rand(1, 1, 32, 32, 32))
+        expected = network.paint(maps.decoded[-1].permute(0, 4, 1, 2, 3))
+    assert_close(maps.painted, expected, atol=1e-5, rtol=1e-4)
