@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QStyle, QVBoxLayout, QWidget
 
 from app.actions import Action
 from app.context import AppContext
@@ -32,7 +32,7 @@ from app.widgets.panel import Page, Panel, Tabs, holder, label
 from engine.protocol.messages import Failure, RecordRow
 from engine.protocol.schema import DatasetInfo
 
-LIST_PX, INSPECTOR_PX, SEPARATOR_PX = 292, 440, 8
+LIST_PX, INSPECTOR_PX = 292, 440
 
 
 class DataView(Page):
@@ -289,8 +289,10 @@ class DataView(Page):
         """Show the record at a place of the list, large, in the place of dataset and inspector."""
         if not self._record_is_open:
             self._widths = self.list_panel.width(), self.inspector.width()
-        wide = sum(panel.width() for panel in (self.list_panel, self.centre, self.inspector)) + SEPARATOR_PX
-        widths = [self._widths[0], wide - self._widths[0]]
+        wide = self.centre.width()
+        if not self.placement.is_tab and self.inspector.isVisible() and not self.inspector.isFloating():
+            wide += self._separator_px + self.inspector.width()
+        widths = [self._widths[0], wide]
         self._record_is_open = True
         self.record_page.open(place)
         self.inspector.hide()
@@ -299,14 +301,23 @@ class DataView(Page):
 
     def _close_record(self) -> None:
         left, right = self._widths
-        widths = [left, self.list_panel.width() + self.centre.width() - SEPARATOR_PX - left - right, right]
+        both = self.list_panel.width() + self.centre.width()
         self._record_is_open = False
         self.placement.show_inspector()
-        if not self.placement.is_tab:
-            self.resizeDocks((self.list_panel, self.centre, self.inspector), widths, Qt.Orientation.Horizontal)
+        if self.placement.is_tab or self.inspector.isFloating():
+            docks, widths = [self.list_panel, self.centre], [left, both - left]
+        else:
+            docks = [self.list_panel, self.centre, self.inspector]
+            widths = [left, both - self._separator_px - left - right, right]
+        self.resizeDocks(docks, widths, Qt.Orientation.Horizontal)
         self.placement.show_centre()
         self.refresh()
         self.browse.grid.setFocus()
+
+    @property
+    def _separator_px(self) -> int:
+        """Width of the handle between two panels: widths that do not add up are shared out anew by Qt."""
+        return self.style().pixelMetric(QStyle.PixelMetric.PM_DockWidgetSeparatorExtent, None, self)
 
     def _show_record(self, row: RecordRow | None) -> None:
         self.record_view.show_record(row)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QItemSelection, QItemSelectionModel, QMimeData, QModelIndex, QPoint, QPointF, QSize, Qt, QUrl
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtWidgets import QApplication, QFileDialog
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
@@ -530,3 +530,20 @@ def test_that_rows_are_painted_in_every_look_without_a_warning(qtbot: QtBot, vie
         view.browse.show_size(size)
         assert not view.grab().isNull()
     assert view.browse.grid.indexAt(QPoint(-5, -5)) == QModelIndex()
+
+
+@pytest.mark.parametrize("width", [1500, 1200])
+def test_that_opening_and_closing_records_leaves_the_panels_as_wide_as_they_were(
+    qtbot: QtBot, view: DataView, width: int
+) -> None:
+    view.resize(width, 900)
+    qtbot.waitUntil(lambda: view.placement.is_tab == (width < 1364))
+    QApplication.processEvents()
+    before = view.list_panel.width(), view.centre.width()
+    for _ in range(3):
+        view.open_record(0)
+        QApplication.processEvents()
+        assert view.list_panel.width() == before[0]
+        view.record_page.closed.emit()
+        QApplication.processEvents()
+        assert (view.list_panel.width(), view.centre.width()) == before
