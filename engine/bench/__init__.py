@@ -16,6 +16,7 @@ BENCHMARKS = {
     "views": "engine.bench.views:bench_views",
     "loader": "engine.bench.loading:bench_loader",
     "imports": "engine.bench.imports:bench_imports",
+    "reads": "engine.bench.reads:bench_reads",
     "steps": "engine.bench.steps:bench_steps",
     "live": "engine.bench.live:bench_live_views",
 }

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import imagecodecs
 import numpy as np
 
 from engine.protocol.inspections import Array
 
 BLOCK_BYTES = 64 * 1024
+_crc32: Callable[..., int] = zlib.crc32
+if imagecodecs.DEFLATE.available:  # ten times faster
+    _crc32 = imagecodecs.deflate_crc32
 
 
 class BlockChecksums:
@@ -25,7 +29,7 @@ class BlockChecksums:
         start = 0
         while start < len(piece):
             stop = min(len(piece), start + BLOCK_BYTES - self._filled)
-            self._crc = zlib.crc32(piece[start:stop], self._crc)
+            self._crc = _crc32(piece[start:stop], self._crc)
             self._filled += stop - start
             start = stop
             if self._filled == BLOCK_BYTES:
@@ -49,7 +53,7 @@ def count_blocks(size: int) -> int:
 
 def block_is_good(stream: memoryview, block: int, expected: int) -> bool:
     """Return whether block number `block` of `stream` has the checksum `expected`."""
-    return zlib.crc32(stream[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]) == expected
+    return _crc32(stream[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]) == expected
 
 
 def byte_ranges(shape: Sequence[int], box: Sequence[tuple[int, int]], item: int) -> tuple[Array, Array]:
