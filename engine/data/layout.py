@@ -23,6 +23,7 @@ import h5py
 import msgspec
 import numpy as np
 
+from engine.data.hdf5_guard import require_sound
 from engine.errors import DataError
 from engine.protocol.inspections import Array
 from engine.protocol.schema import DatasetInfo, FieldSpec
@@ -148,6 +149,7 @@ def read_layout(path: Path) -> Layout:
 
 
 def _from_hdf5(path: Path) -> Layout:
+    require_sound(path)
     size = path.stat().st_size
     with h5py.File(path, "r", locking=False) as file:
         if file.attrs.get("format") != FORMAT:

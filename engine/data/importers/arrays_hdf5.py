@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 
+from engine.data.hdf5_guard import require_sound
 from engine.errors import DataError
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -23,6 +24,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         DataError: it is no HDF5 file, or a damaged one.
     """
     try:
+        require_sound(path)
         file = h5py.File(path, "r", locking=False)
     except OSError as error:
         raise DataError(f"not a readable HDF5 file ({_first_line(error)})") from error

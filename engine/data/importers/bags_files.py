@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from engine.data.hdf5_guard import require_sound
 from engine.errors import DataError
 from engine.protocol.inspections import Array
 
@@ -115,6 +116,7 @@ def _read_hdf5(path: Path) -> tuple[Array, Array | None]:
 
 def _opened(path: Path) -> h5py.File:
     try:
+        require_sound(path)
         return h5py.File(path, "r", locking=False)
     except (OSError, RuntimeError) as error:
         raise DataError(f"not an HDF5 file that can be read: {_said(error)}") from error

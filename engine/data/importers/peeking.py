@@ -11,6 +11,7 @@ from typing import Literal
 
 import h5py
 
+from engine.data.hdf5_guard import require_sound
 from engine.data.importers.channels_tiff import TIFF_MARKS
 from engine.data.importers.clips_finding import VIDEO_SUFFIXES, begins_like_video
 from engine.data.importers.dicom_headers import SUFFIXES as DICOM_SUFFIXES
@@ -81,6 +82,7 @@ def _special(path: Path) -> Glance | None:
 
 def _is_dataset(path: Path) -> bool:
     try:
+        require_sound(path)
         with h5py.File(path, "r", locking=False) as file:
             return bool(file.attrs.get("format") == FORMAT)
     except (OSError, RuntimeError):
