@@ -21,6 +21,7 @@ from engine.protocol.inspections import Array
 CARD_WIDTH_PX = 236
 LOW_SPREAD = 0.02
 LOW_RANK = 1.5
+_COMES = "comes with the first evaluation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def readings(history: RunHistoryModel) -> list[Reading]:
         _accuracy(newest, "kNN, k = 20", "quality/knn"),
         _accuracy(newest, "Linear probe", "quality/linear"),
         _rank(newest),
-        _plain(newest, "Alignment", "quality/alignment"),
+        _plain(newest, "Alignment", "quality/alignment", needs="pictures"),
         _plain(newest, "Uniformity", "quality/uniformity"),
     ]
 
@@ -68,7 +69,7 @@ def readings(history: RunHistoryModel) -> list[Reading]:
 def _accuracy(newest: _Newest, title: str, name: str) -> Reading:
     value, course = newest.value(name), newest.course(name) * 100
     if value is None:
-        return Reading(title, ABSENT, "", "comes with the first evaluation", "needs labels", course)
+        return Reading(title, ABSENT, "", _why_absent(newest, "labels"), "needs labels", course)
     low, high, chance = (newest.value(key) for key in (f"{name}_low", f"{name}_high", "quality/chance"))
     half = None if low is None or high is None else (high - low) / 2 * 100
     text, spread = interval(value * 100, half)
@@ -80,7 +81,7 @@ def _accuracy(newest: _Newest, title: str, name: str) -> Reading:
 def _rank(newest: _Newest) -> Reading:
     value, course = newest.value("quality/rank"), newest.course("quality/rank")
     if value is None:
-        return Reading("Effective rank", ABSENT, "", "comes with the first evaluation", "label-free", course)
+        return Reading("Effective rank", ABSENT, "", _COMES, "label-free", course)
     width, spread = newest.value("quality/width"), newest.value("quality/spread")
     is_collapsed = value < LOW_RANK or (spread is not None and spread < LOW_SPREAD)
     unit = "" if width is None else f"of {number(width, 0)}"
@@ -88,10 +89,17 @@ def _rank(newest: _Newest) -> Reading:
     return Reading("Effective rank", number(value, 0 if value >= 10 else 1), unit, below, "label-free", course, level)
 
 
-def _plain(newest: _Newest, title: str, name: str) -> Reading:
+def _plain(newest: _Newest, title: str, name: str, *, needs: str = "") -> Reading:
     value, course = newest.value(name), newest.course(name)
-    below = "comes with the first evaluation" if value is None else "lower is better"
-    return Reading(title, number(value, 2), "", below, "label-free", course)
+    below = _why_absent(newest, needs) if value is None else "lower is better"
+    note = f"needs {needs}" if value is None and needs else "label-free"
+    return Reading(title, number(value, 2), "", below, note, course)
+
+
+def _why_absent(newest: _Newest, needs: str) -> str:
+    """Return why a metric has no value: every evaluation measures the rank, so what it did not bring never comes."""
+    was_evaluated = newest.value("quality/rank") is not None
+    return f"not measured: no {needs}" if needs and was_evaluated else _COMES
 
 
 class QualityCard(QWidget):
