@@ -200,6 +200,36 @@ def geometry_values(field: str, affine: Array) -> dict[str, Array]:
     return {companion(field, "affine"): affine, companion(field, "spacing_mm"): spacing_of(affine)}
 
 
+def planes_field(field: str, planes: int | None) -> FieldSpec:
+    """Return the field that says where each plane of a cine lies; None = their number varies."""
+    return FieldSpec(
+        name=companion(field, "planes"), kind=FieldKind.NUMBER, shape=(planes, 4, 4), dtype="float64", unit="mm"
+    )
+
+
+def plane_affines(affine: Array, depth: int, source: Array | None = None, departures: Array | None = None) -> Array:
+    """Return pixel (column, row, 0, 1) → RAS mm of every plane of a stack, (depth, 4, 4); the third column is a normal.
+
+    Args:
+        affine: of the stack as it is stored; slice, row, column → RAS mm.
+        depth: planes of it.
+        source: of the slices as they were taken, if `departures` are given.
+        departures: (slices, 3) mm from where `source` puts each slice to where it was taken.
+    """
+    planes = np.zeros((depth, 4, 4))
+    planes[:, :3, 0], planes[:, :3, 1] = affine[:3, 2], affine[:3, 1]
+    normal = np.cross(affine[:3, 2], affine[:3, 1])
+    planes[:, :3, 2] = normal / max(float(np.linalg.norm(normal)), np.finfo(float).tiny)
+    origins = affine[:3, 3] + np.arange(depth)[:, None] * affine[:3, 0]
+    if source is not None and departures is not None:
+        taken = np.linalg.solve(source, np.concatenate([origins, np.ones((depth, 1))], axis=1).T)[0]  # slice numbers
+        known = np.arange(len(departures))
+        origins = origins + np.stack([np.interp(taken, known, along) for along in departures.T], axis=1)
+    planes[:, :3, 3] = origins
+    planes[:, 3, 3] = 1.0
+    return planes
+
+
 def common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int | None, ...]:
     """Return the sides that all shapes share; None where they differ."""
     return tuple(sides[0] if len(set(sides)) == 1 else None for sides in zip(*shapes, strict=True))

@@ -16,6 +16,7 @@ from engine.data.importers.anatomy import (
     crop_box,
     foreground,
     geometry_values,
+    plane_affines,
     resample,
     to_ras,
 )  # fmt: skip
@@ -103,6 +104,9 @@ def read_dicom_stack(
     values: dict[str, Any] = {name: placed.voxels.astype(details.dtype), **geometry_values(name, placed.affine)}
     if details.cine:
         values[companion(name, "times_s")] = np.array(details.times_s)
+        values[companion(name, "planes")] = plane_affines(
+            placed.affine, placed.voxels.shape[-3], details.plan.affine, details.plan.departures
+        )
     yield values
 
 

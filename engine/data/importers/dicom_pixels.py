@@ -36,6 +36,7 @@ class StackPlan:
     affine: Array  # (4, 4): slice, row, column → RAS mm, of slices that were shifted but not yet evened
     heights: tuple[float, ...] = ()  # along the normal, where slices are missing or uneven; () = even
     shifts: tuple[tuple[float, float], ...] = ()  # rows and columns by which each slice is moved; () = none
+    departures: Array | None = None  # (D, 3) RAS mm from where `affine` puts each slice to where it was taken
 
 
 def read_stack(plan: StackPlan, paths: Sequence[Path]) -> Placed:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from engine.data.importers.anatomy import (
+    LPS_TO_RAS,
     closest_order,
     common_shape,
     flip_axes,
     geometry_fields,
+    planes_field,
     resampled_shape,
     sizes_text,
     spacing_of,
@@ -115,6 +117,7 @@ def survey_stacks(listing: Listing, options: ImportOptions, settings: Any, *, ci
             FieldSpec(
                 name=companion(noun, "times_s"), kind=FieldKind.NUMBER, shape=main.shape[:1], dtype="float64", unit="s"
             ),
+            planes_field(noun, sides[0]),
         )
     files = sum(len(stack.files) for stack in stacks)
     modalities = Counter(stack.first.header.modality or "unknown" for stack in stacks)
@@ -193,6 +196,10 @@ def _plan(stack: Stack, *, cine: bool) -> StackPlan:
     tilted = not cine and measures.tilt > TILT_DEGREES
     if tilted:
         affine, shifts = straighten(stack, measures)  # type: ignore[assignment]
+    departures = None
+    if cine and measures.known and stack.first.frame.position:
+        evenly = affine[:3, 3] + np.arange(stack.depth)[:, None] * affine[:3, 0]
+        departures = stack.positions @ LPS_TO_RAS[:3, :3].T - evenly
     uneven = not cine and stack.depth > 2 and measures.uneven > GAP_SHARE
     return StackPlan(
         frames=tuple(tuple(row) for row in renumbered(stack, files)),
@@ -205,6 +212,7 @@ def _plan(stack: Stack, *, cine: bool) -> StackPlan:
         affine=affine,
         heights=tuple(along_normal(stack.rows[0]).tolist()) if uneven else (),
         shifts=shifts,
+        departures=departures,
     )
 
 

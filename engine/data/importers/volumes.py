@@ -15,6 +15,7 @@ from engine.data.importers.anatomy import (
     crop_box,
     foreground,
     geometry_values,
+    plane_affines,
     resample,
     to_ras,
 )  # fmt: skip
@@ -108,6 +109,7 @@ def read_volumes(unit: Unit, paths: tuple[Path, ...], settings: VolumeSettings |
     values: dict[str, Any] = {name: image.voxels.astype(details.dtype), **geometry_values(name, image.affine)}
     if details.cine:
         values[companion(name, "times_s")] = np.arange(header.frames) * header.frame_s
+        values[companion(name, "planes")] = plane_affines(image.affine, image.voxels.shape[-3])
     if details.labelled:
         if label:
             values["mask"] = resample(label, settings.spacing_mm, labels=True).voxels

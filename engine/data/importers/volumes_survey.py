@@ -15,6 +15,7 @@ from engine.data.importers.anatomy import (
     common_shape,
     flip_axes,
     geometry_fields,
+    planes_field,
     resampled_shape,
     sizes_text,
     spacing_of,
@@ -306,7 +307,7 @@ def _fields(
     main = FieldSpec(
         name=name, kind=FieldKind.CINE, shape=(length, count, *sides), dtype=dtype, spacing_mm=main.spacing_mm
     )
-    return (main, *extra, times)
+    return (main, *extra, times, planes_field(name, sides[0]))
 
 
 def _recognised(

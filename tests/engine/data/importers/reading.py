@@ -48,3 +48,12 @@ def value_at(voxels: np.ndarray[Any, Any], affine: np.ndarray[Any, Any], millime
     assert np.abs(place - np.rint(place)).max() < 1e-3
     d, h, w = np.rint(place[:3]).astype(int)
     return float(voxels.reshape(-1, *voxels.shape[-3:])[0, d, h, w])
+
+
+def pixel_at(cine: np.ndarray[Any, Any], planes: np.ndarray[Any, Any], millimetres: tuple[float, ...]) -> float:
+    """Return the pixel of the first frame of a cine (T, C, D, H, W) that lies at RAS millimetres, by its planes."""
+    places = np.linalg.inv(planes) @ (*millimetres, 1.0)  # (D, 4): column, row, distance from the plane
+    (plane,) = np.flatnonzero(np.abs(places[:, 2]) < 1e-3)
+    column, row = np.rint(places[plane, :2]).astype(int)
+    assert np.abs(places[plane, :2] - (column, row)).max() < 1e-3
+    return float(cine[0, 0, plane, row, column])

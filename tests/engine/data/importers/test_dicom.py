@@ -31,7 +31,7 @@ from tests.engine.data.importers.dicom_files import (
     write_file,
     write_series,
 )  # fmt: skip
-from tests.engine.data.importers.reading import imported, left_out, read, survey, value_at
+from tests.engine.data.importers.reading import imported, left_out, pixel_at, read, survey, value_at
 
 PYDICOM_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 
@@ -228,6 +228,24 @@ def test_that_breath_holds_are_joined_and_repeated_ones_left_out(tmp_path: Path)
     assert sorted(record["cine"][3, 0].ravel()) == sorted(expected[3].ravel())
     assert np.allclose(record["cine_spacing_mm"], [8.0, 1.5, 1.5])
     assert len(read(DICOM_CINES, tmp_path, join=False)) == 5
+
+
+def test_that_each_plane_of_a_cine_lies_where_it_was_taken_even_unevenly(tmp_path: Path) -> None:
+    stored, heights = voxels((3, 4, 8, 10)), (0.0, 1.0, 2.4, 3.0)
+    places = [place_of(height, OBLIQUE, 8.0, (5.0, -20.0, 30.0)) for height in heights]
+    for time in range(3):
+        for level, place in enumerate(places):
+            write_file(
+                tmp_path / f"{time}-{level}", stored[time, level], SOPClassUID=MR, Modality="MR",
+                TriggerTime=30.0 * time, ImageOrientationPatient=list(OBLIQUE), PixelSpacing=[1.5, 1.2],
+                ImagePositionPatient=place,
+            )  # fmt: skip
+    (record,) = read(DICOM_CINES, tmp_path)
+    right, down = np.array(OBLIQUE[:3]), np.array(OBLIQUE[3:])
+    for level, row, column in ((0, 0, 0), (1, 3, 9), (2, 7, 4), (3, 2, 6)):
+        lps = np.array(places[level]) + right * 1.2 * column + down * 1.5 * row
+        at = (-lps[0], -lps[1], lps[2])
+        assert pixel_at(record["cine"], record["cine_planes"], at) == stored[0, level, row, column]
 
 
 @pytest.mark.parametrize("times", [1, 3])

@@ -19,7 +19,7 @@ from engine.data.importers.volumes import CINES, VOLUMES
 from engine.errors import DataError
 from engine.protocol.messages import ImportOptions
 from engine.protocol.schema import FieldKind
-from tests.engine.data.importers.reading import imported, left_out, read, survey, value_at
+from tests.engine.data.importers.reading import imported, left_out, pixel_at, read, survey, value_at
 
 NIBABEL_FILES = Path(nibabel.__file__).parent / "tests" / "data"
 SPACING = (1.5, 2.0, 4.0)  # x, y, z
@@ -164,6 +164,19 @@ def test_that_oblique_cine_stacks_keep_their_planes(tmp_path: Path) -> None:
     (record,) = read(CINES, tmp_path)
     assert record["cine"].shape == (5, 1, 3, 12, 10)
     assert np.allclose(record["cine_spacing_mm"], [9.0, 1.2, 1.2])
+
+
+def test_that_a_known_pixel_of_a_cine_lies_at_its_known_millimetre(tmp_path: Path) -> None:
+    turned = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = turned * (1.2, 1.5, 9.0), (-30.0, 12.0, 55.0)
+    values = voxels((5, 3, 12, 10))  # (t, z, y, x)
+    nifti(tmp_path / "a.nii", values.T, affine)
+    (record,) = read(CINES, tmp_path)
+    assert record["cine_planes"].shape == (3, 4, 4)
+    for x, y, z in ((2, 3, 1), (9, 0, 2), (0, 11, 0)):
+        place = tuple((affine @ (x, y, z, 1))[:3])
+        assert pixel_at(record["cine"], record["cine_planes"], place) == values[0, z, y, x]
 
 
 def test_that_files_are_counted_by_what_they_hold(tmp_path: Path) -> None:
