@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from engine.protocol.inspections import Array
 from engine.protocol.schema import FieldKind, FieldSpec
@@ -40,17 +41,18 @@ class ChannelStatistics:
     def update(self, values: Array) -> None:
         """Take several records, stacked along axis 0."""
         by_channel = np.moveaxis(values, self._axis + 1, 0).reshape(len(self._sum), -1)
-        if values.dtype == np.uint8:  # exact, and six times faster than floating sums
+        if values.dtype == np.uint8:
             levels = np.arange(256) / 255
             for channel, row in enumerate(by_channel):
-                counts = np.bincount(row, minlength=256)
+                counts = _counts(row)
                 self._sum[channel] += counts @ levels
                 self._square[channel] += counts @ levels**2
         else:
             scale = 1.0 / np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1.0
-            scaled = by_channel.astype(np.float64) * scale
-            self._sum += scaled.sum(1)
-            self._square += np.square(scaled).sum(1)
+            for channel, row in enumerate(by_channel):
+                exact = row.astype(np.float64)
+                self._sum[channel] += scale * exact.sum()
+                self._square[channel] += scale**2 * np.dot(exact, exact)
         self._count += by_channel.shape[1]
 
     def result(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -60,3 +62,11 @@ class ChannelStatistics:
         mean = self._sum / self._count
         deviation = np.sqrt(np.maximum(self._square / self._count - mean**2, 0.0))
         return tuple(round(float(x), 6) for x in mean), tuple(round(float(x), 6) for x in deviation)
+
+
+def _counts(row: Array) -> Array:
+    """Return how often each of the 256 levels is in `row` (n,) uint8: exact, and much faster than `np.bincount`."""
+    if row.size == 0:
+        return np.zeros(256, np.int64)
+    row = np.ascontiguousarray(row)
+    return np.array(Image.frombuffer("L", (row.size, 1), row, "raw", "L", 0, 1).histogram(), np.int64)

@@ -371,6 +371,8 @@ def _as_value(spec: FieldSpec, value: Any) -> Array:
 
 def _as_type(spec: FieldSpec, array: Array) -> Array:
     dtype = stored_dtype(spec)
+    if array.dtype == dtype:
+        return array
     whole = array.dtype.kind in "iub" and dtype.kind in "iu"
     if not (_holds(dtype, array) if whole else np.can_cast(array.dtype, dtype, "same_kind")):
         raise DataError(f"{spec.name} holds {array.dtype} values; the schema says {spec.dtype}.")

@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from engine.data.importers.importer import Importer, Progress
-from engine.data.importers.scaling import scaled
 from engine.data.importers.sources import Listing, list_sources
 from engine.errors import DataError
 from engine.protocol.inspections import Array
@@ -43,6 +42,8 @@ def plan_listing(
     Raises:
         DataError: nothing can be read, or the options contradict the data.
     """
+    from engine.data.importers.scaling import scaled  # its own imports cost time in every decoding process
+
     part = listing.sample()
     importer, kinds = _choose(part, options)
     name = options.name or suggest_name(paths)

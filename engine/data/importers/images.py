@@ -62,6 +62,19 @@ class ImageImporter:
         """
         total = float(sum(is_image(entry) for entry in listing.entries))
         progress(0.0, total, "images", "looking at every file")
+        pool = DecodingPool[Task, DecodeRequest, Outcome](None, decode=decode_task, failed=Outcome)
+        with pool:
+            pool.start(-(-int(total) // _CHUNK_FILES))  # they load what they need while headers are read
+            return self._read(listing, options, out, progress, pool)
+
+    def _read(
+        self,
+        listing: Listing,
+        options: ImportOptions,
+        out: Path,
+        progress: Progress,
+        pool: DecodingPool[Task, DecodeRequest, Outcome],
+    ) -> DatasetInfo:
         survey = survey_images(listing, options, every_header=True)
         schema = survey.schema(options)
         expected = survey.bytes_needed(options)
@@ -78,7 +91,8 @@ class ImageImporter:
         with DatasetWriter(
             out, schema, name=out.stem, provenance=provenance, scratch=(_DIGEST,), expected_bytes=expected
         ) as writer:
-            skipped = _read_all(survey, options, schema, writer, progress)
+            skipped = _read_all(survey, options, schema, writer, progress, pool)
+            pool.end()  # frees their memory
             if writer.records == 0:
                 writer.discard()
                 first = skipped[0] if skipped else Skipped(path="", reason="there was none")
@@ -86,13 +100,19 @@ class ImageImporter:
                     f"None of {len(survey.entries)} images could be read; the first, {first.path}: {first.reason}.",
                     "Check the files.",
                 )
+            total = float(len(survey.entries))
             progress(total, total, "images", "putting the dataset together")
             _write_splits(survey, options, writer)
             return writer.finish(skipped=(*listing.skipped, *survey.left_apart, *skipped))
 
 
 def _read_all(
-    survey: ImageSurvey, options: ImportOptions, schema: Schema, writer: DatasetWriter, progress: Progress
+    survey: ImageSurvey,
+    options: ImportOptions,
+    schema: Schema,
+    writer: DatasetWriter,
+    progress: Progress,
+    pool: DecodingPool[Task, DecodeRequest, Outcome],
 ) -> list[Skipped]:
     """Decode and append what was not appended before; returns what was left out."""
     first = int(writer.note.get("next", 0))
@@ -104,8 +124,8 @@ def _read_all(
     total = float(len(survey.entries))
     request = survey.request(options)
     codes = {name: code for code, name in enumerate(survey.classes)}
-    with DecodingPool(request, decode=decode_task, failed=Outcome) as pool, ArchiveReader() as reader:
-        for outcomes in pool.decode(_chunks(survey.entries, first, reader)):
+    with ArchiveReader() as reader:
+        for outcomes in pool.decode(_chunks(survey.entries, first, reader), request):
             good: list[Outcome] = []
             for outcome in outcomes:
                 entry = survey.entries[outcome.number]

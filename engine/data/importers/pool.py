@@ -1,13 +1,16 @@
 """Processes that decode: one that crashes or hangs costs the one file that made it do so.
 
-A worker answers file by file, so that the file it was at when it died or fell silent is known without trying again.
+A worker answers for as many files at a time as it decodes in a moment, their arrays in one piece. When it dies or
+falls silent, the files it had not answered for are done again one by one, which tells the one it was at.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import multiprocessing
 import os
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -44,6 +47,7 @@ SLOWEST_BYTES_PER_S = 2 * 1024**2  # large files on slow disks get more time
 _START_S = 300.0
 _MOST_FAILED_STARTS = 3
 _JOIN_S = 5.0
+_ANSWER_EVERY_S = 0.05  # bounds what a worker holds, too
 
 
 @dataclass(slots=True)
@@ -53,6 +57,7 @@ class _Chunk(Generic[T, O]):
     tasks: list[T]
     outcomes: list[O] = field(default_factory=list)
     crashed: int = -1  # number of the file that a worker died over; it gets one more try
+    singly: bool = False  # files are answered for one by one
 
     @property
     def done(self) -> bool:
@@ -62,26 +67,35 @@ class _Chunk(Generic[T, O]):
     def current(self) -> T:
         return self.tasks[len(self.outcomes)]
 
+    @property
+    def size_under_way(self) -> int:
+        """Bytes of the file that a worker may be at: of the largest of several."""
+        return self.current.size if self.singly else max(task.size for task in self.tasks[len(self.outcomes) :])
+
 
 class _Worker(Generic[T, R, O]):
     """One process and the pipe to it."""
 
-    def __init__(self, request: R, decode: Callable[[T, R], O]) -> None:
+    def __init__(self, decode: Callable[[T, R], O], needed: object) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, request, decode), daemon=True)
+        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, decode, needed), daemon=True)
         self.process.start()
         theirs.close()
         self.started = False
+        self._asked = False
         self.chunk: _Chunk[T, O] | None = None
         self.heard = time.monotonic()
 
-    def give(self, chunk: _Chunk[T, O]) -> None:
+    def give(self, chunk: _Chunk[T, O], request: R | None) -> None:
         """Hand over what is left of a chunk; a worker that just died is found out when it is listened to."""
         self.chunk = chunk
         self.heard = time.monotonic()
         try:
-            self.pipe.send(chunk.tasks[len(chunk.outcomes) :])
+            if not self._asked:
+                self.pipe.send(request)
+                self._asked = True
+            self.pipe.send((chunk.tasks[len(chunk.outcomes) :], chunk.singly))
         except OSError:
             logger.warning("a decoding process does not take files")
 
@@ -92,7 +106,7 @@ class _Worker(Generic[T, R, O]):
             return silent - _START_S
         if self.chunk is None:
             return -limit_s
-        return silent - limit_s - self.chunk.current.size / SLOWEST_BYTES_PER_S
+        return silent - limit_s - self.chunk.size_under_way / SLOWEST_BYTES_PER_S
 
     def end(self) -> None:
         """Kill the process; one that cannot be killed now, blocked in a disk, is left to the system."""
@@ -105,25 +119,28 @@ class DecodingPool(Generic[T, R, O]):
     """Decodes files in processes of its own; a context manager.
 
     Args:
-        request: what files become.
+        request: what files become; None = `decode` is told.
         processes: how many; 0 = one for each core.
         limit_s: time for one file, plus a second for every 2 MB of it; then it is given up.
         decode: what a process does with a file; importable by name.
         failed: (number, reason) → what became of a file that a process died over, or took too long for.
         what: is decoded, for messages.
+        needed: anything picklable by name whose module a process shall load when it starts.
     """
 
     def __init__(
         self,
-        request: R,
+        request: R | None,
         processes: int = 0,
         *,
         decode: Callable[[T, R], O],
         failed: Callable[[int, str], O],
         limit_s: float = SECONDS_A_FILE,
         what: str = "images",
+        needed: object = None,
     ) -> None:
         self._request = request
+        self._needed = needed
         self._decode = decode
         self._failed = failed
         self._what = what
@@ -132,6 +149,7 @@ class DecodingPool(Generic[T, R, O]):
         self._workers: list[_Worker[T, R, O]] = []
         self._waiting: deque[_Chunk[T, O]] = deque()
         self._failed_starts = 0
+        self._singly = False
 
     def __enter__(self) -> Self:
         """Return the pool itself."""
@@ -141,16 +159,30 @@ class DecodingPool(Generic[T, R, O]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Drop what is waiting and end the processes."""
+        self.end()
+
+    def end(self) -> None:
+        """Drop what is waiting and end the processes."""
         self._waiting.clear()
         while self._workers:
             self._workers.pop().end()
 
-    def decode(self, chunks: Iterable[list[T]]) -> Iterator[list[O]]:
+    def start(self, chunks: int) -> None:
+        """Start as many processes as that many chunks will need; they load what they need meanwhile."""
+        while len(self._workers) < min(chunks, self._processes):
+            self._workers.append(_Worker(self._decode, self._needed))
+
+    def decode(self, chunks: Iterable[list[T]], request: R | None = None) -> Iterator[list[O]]:
         """Yield the outcomes of each chunk, in order; at most two chunks a process are under way.
+
+        Args:
+            chunks: files; arrays of what they become cross to this process together.
+            request: what files become, where it was not known before.
 
         Raises:
             DataError: no process can be started.
         """
+        self._request = self._request if request is None else request
         under_way: deque[_Chunk[T, O]] = deque()
         source = iter(chunks)
         exhausted = False
@@ -159,7 +191,7 @@ class DecodingPool(Generic[T, R, O]):
                 tasks = next(source, None)
                 exhausted = tasks is None
                 if tasks:
-                    under_way.append(_Chunk(tasks))
+                    under_way.append(_Chunk(tasks, singly=self._singly or len(tasks) == 1))
                     self._waiting.append(under_way[-1])
             self._hand_out()
             if not under_way:
@@ -175,9 +207,9 @@ class DecodingPool(Generic[T, R, O]):
             if not idle and len(self._workers) == self._processes:
                 return
             if not idle:
-                idle.append(_Worker(self._request, self._decode))
+                idle.append(_Worker(self._decode, self._needed))
                 self._workers.append(idle[-1])
-            idle.pop().give(self._waiting.popleft())
+            idle.pop(0).give(self._waiting.popleft(), self._request)
 
     def _listen(self) -> None:
         """Wait until a worker answers, dies or runs out of time."""
@@ -193,39 +225,48 @@ class DecodingPool(Generic[T, R, O]):
 
     def _hear(self, worker: _Worker[T, R, O]) -> None:
         try:
-            outcome: O | None = worker.pipe.recv()
+            outcomes: list[O] = _receive(worker.pipe)
         except (EOFError, OSError):
             self._bury(worker)
             return
         worker.heard = time.monotonic()
         worker.started = True
         self._failed_starts = 0
-        if outcome is not None and worker.chunk is not None:
-            self._note(worker, outcome)
+        self._note(worker, outcomes)
 
-    def _note(self, worker: _Worker[T, R, O], outcome: O) -> None:
+    def _note(self, worker: _Worker[T, R, O], outcomes: list[O]) -> None:
         chunk = worker.chunk
         if chunk is None:
             return
-        chunk.outcomes.append(outcome)
+        chunk.outcomes.extend(outcomes)
         if chunk.done:
             worker.chunk = None
 
     def _give_up(self, worker: _Worker[T, R, O]) -> None:
         """End a worker that has been at one file for too long."""
-        if worker.started and worker.chunk is not None:
+        if worker.started and worker.chunk is not None and not worker.chunk.singly:
+            logger.warning("a decoder took too long over one of several files; files are now decoded one by one")
+            worker.chunk.singly = self._singly = True
+            for chunk in self._waiting:
+                chunk.singly = True
+        elif worker.started and worker.chunk is not None:
             task = worker.chunk.current
             limit = self._limit_s + task.size / SLOWEST_BYTES_PER_S
             logger.warning("file %d took the decoder longer than %.0f s", task.number, limit)
-            self._note(worker, self._failed(task.number, f"the decoder took longer than {limit:.0f} s over this file"))
+            self._note(
+                worker, [self._failed(task.number, f"the decoder took longer than {limit:.0f} s over this file")]
+            )
         self._replace(worker)
 
     def _bury(self, worker: _Worker[T, R, O]) -> None:
         """Find out which file a dead worker was at: it is tried once more, since the cause may lie elsewhere."""
-        if worker.started and worker.chunk is not None:
+        if worker.started and worker.chunk is not None and not worker.chunk.singly:
+            logger.warning("the decoder crashed on one of several files; they are decoded again one by one")
+            worker.chunk.singly = True
+        elif worker.started and worker.chunk is not None:
             task = worker.chunk.current
             if worker.chunk.crashed == task.number:
-                self._note(worker, self._failed(task.number, "the decoder crashed on this file"))
+                self._note(worker, [self._failed(task.number, "the decoder crashed on this file")])
             else:
                 logger.warning("the decoder crashed on file %d; it is tried once more", task.number)
                 worker.chunk.crashed = task.number
@@ -244,13 +285,42 @@ class DecodingPool(Generic[T, R, O]):
             )
 
 
-def _serve(pipe: Connection, request: Any, decode: Callable[[Any, Any], Any]) -> None:
+def _serve(pipe: Connection, decode: Callable[[Any, Any], Any], needed: object) -> None:  # noqa: ARG001 (loaded by now)
     """Decode what comes through the pipe, until it closes or the parent dies."""
     end_with_parent()
     try:
-        pipe.send(None)
+        _send(pipe, [])
+        request = pipe.recv()
         while True:
-            for task in pipe.recv():
-                pipe.send(decode(task, request))
+            tasks, singly = pipe.recv()
+            outcomes: list[Any] = []
+            answered = time.monotonic()
+            for task in tasks:
+                outcomes.append(decode(task, request))
+                if singly or task is tasks[-1] or time.monotonic() - answered > _ANSWER_EVERY_S:
+                    _send(pipe, outcomes)
+                    outcomes = []
+                    answered = time.monotonic()
     except (EOFError, OSError):
         return  # the parent has gone
+
+
+def _send(pipe: Connection, outcomes: list[Any]) -> None:
+    """Send outcomes, and the bytes of all their arrays in one piece after them."""
+    buffers: list[pickle.PickleBuffer] = []
+    said = pickle.dumps(outcomes, protocol=5, buffer_callback=buffers.append)
+    pieces = [buffer.raw() for buffer in buffers]
+    pipe.send((said, [piece.nbytes for piece in pieces]))
+    if pieces:
+        pipe.send_bytes(b"".join(pieces))
+
+
+def _receive(pipe: Connection) -> list[Any]:
+    """Return outcomes sent by `_send`; their arrays share one piece of memory and are read-only."""
+    said, lengths = pipe.recv()
+    if not lengths:
+        return list(pickle.loads(said))  # noqa: S301 (from a process of ours)
+    whole = memoryview(pipe.recv_bytes())
+    ends = list(itertools.accumulate(lengths))
+    pieces = [whole[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+    return list(pickle.loads(said, buffers=pieces))  # noqa: S301 (from a process of ours)

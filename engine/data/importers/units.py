@@ -169,6 +169,19 @@ class UnitImporter:
         """
         progress(0.0, 0.0, "files", "looking at every file")
         settings = self.settings_of(options)
+        with self._pool(None) as pool:
+            pool.start(-(-len(listing.entries) // _CHUNK_UNITS))  # they load what they need meanwhile
+            return self._read(listing, options, settings, out, progress, pool)
+
+    def _read(
+        self,
+        listing: Listing,
+        options: ImportOptions,
+        settings: Any,
+        out: Path,
+        progress: Progress,
+        pool: DecodingPool[_Task, _Request, _Outcome],
+    ) -> DatasetInfo:
         survey = self.survey(listing, options, settings)
         expected = int(survey.records * (survey.record_bytes + 64))
         require_space(expected, out)
@@ -185,7 +198,8 @@ class UnitImporter:
             out, schema, name=out.stem, provenance=provenance, scratch=(_DIGEST,), expected_bytes=expected
         ) as writer:
             importing = _Importing(self, survey, options, settings, writer, progress)
-            skipped = importing.run()
+            skipped = importing.run(pool)
+            pool.end()  # frees their memory
             if writer.records == 0:
                 writer.discard()
                 first = skipped[0] if skipped else Skipped(path="", reason="there was none")
@@ -220,10 +234,16 @@ class UnitImporter:
         return pictures, names, unreadable
 
     def _pool(
-        self, request: _Request, processes: int = 0, limit_s: float = 0.0
+        self, request: _Request | None, processes: int = 0, limit_s: float = 0.0
     ) -> DecodingPool[_Task, _Request, _Outcome]:
         return DecodingPool(
-            request, processes, limit_s=limit_s or self.limit_s, decode=_read_task, failed=_Outcome, what=self.name
+            request,
+            processes,
+            limit_s=limit_s or self.limit_s,
+            decode=_read_task,
+            failed=_Outcome,
+            what=self.name,
+            needed=self.read_unit,
         )
 
 
@@ -439,14 +459,14 @@ class _Importing:
             rows = np.asarray(writer.written("digest"))
             self._seen = {row.tobytes(): name for row, name in zip(rows, names, strict=True)}
 
-    def run(self) -> list[Skipped]:
+    def run(self, pool: DecodingPool[_Task, _Request, _Outcome]) -> list[Skipped]:
         """Read everything; returns what was left out."""
         units = self._survey.units
         total = float(len(units))
         request = _Request(self._importer.read_unit, self._settings, self._survey.fields)
-        with _Unpacked() as unpacked, self._importer._pool(request) as pool:  # noqa: SLF001 (same module)
+        with _Unpacked() as unpacked:
             tasks: dict[int, _Task] = {}
-            for outcomes in pool.decode(self._chunks(unpacked, tasks)):
+            for outcomes in pool.decode(self._chunks(unpacked, tasks), request):
                 for outcome in outcomes:
                     self._take(units[outcome.number], outcome)
                     unpacked.forget(tasks.pop(outcome.number))

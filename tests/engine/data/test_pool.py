@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -25,6 +26,13 @@ REQUEST = DecodeRequest(3, 0, "uint8", keep_encoded=False)
 def crash_on_five(task: Task, request: DecodeRequest) -> Outcome:
     """Die over file 5."""
     if task.number == 5:
+        os._exit(11)
+    return decode_task(task, request)
+
+
+def crash_on_five_and_nine(task: Task, request: DecodeRequest) -> Outcome:
+    """Die over files 5 and 9."""
+    if task.number in {5, 9}:
         os._exit(11)
     return decode_task(task, request)
 
@@ -72,6 +80,28 @@ def test_that_a_process_killed_for_another_reason_costs_no_file(tmp_path: Path) 
     tasks = [Task(number, str(tmp_path / str(number))) for number in range(3)]
     with DecodingPool(REQUEST, 1, decode=crash_once, failed=Outcome) as pool:
         assert [outcome.reason for outcomes in pool.decode([tasks]) for outcome in outcomes] == [""] * 3
+
+
+def test_that_processes_start_before_it_is_known_what_files_become() -> None:
+    with DecodingPool[Task, DecodeRequest, Outcome](None, 2, decode=decode_task, failed=Outcome) as pool:
+        pool.start(4)
+        started = {process.pid for process in multiprocessing.active_children()}
+        found = [outcome for outcomes in pool.decode(chunks(), REQUEST) for outcome in outcomes]
+        assert {process.pid for process in multiprocessing.active_children()} == started
+    assert len(started) == 2
+    assert [outcome.number for outcome in found] == list(range(12))
+    for outcome in found:
+        alone = decode_task(Task(outcome.number, encoded(outcome.number)), REQUEST)
+        assert outcome.digest == alone.digest
+        np.testing.assert_array_equal(outcome.pixels, alone.pixels)
+
+
+def test_that_two_crashing_files_among_many_cost_themselves_alone() -> None:
+    tasks = [Task(number, encoded(number)) for number in range(12)]
+    with DecodingPool(REQUEST, 1, decode=crash_on_five_and_nine, failed=Outcome) as pool:
+        found = [outcome for outcomes in pool.decode([tasks]) for outcome in outcomes]
+    assert [outcome.number for outcome in found] == list(range(12))
+    assert [outcome.number for outcome in found if outcome.reason] == [5, 9]
 
 
 def test_that_processes_which_cannot_start_end_the_import_instead_of_blaming_files() -> None:
