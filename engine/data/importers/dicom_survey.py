@@ -197,7 +197,7 @@ def _plan(stack: Stack, *, cine: bool) -> StackPlan:
     if tilted:
         affine, shifts = straighten(stack, measures)  # type: ignore[assignment]
     departures = None
-    if cine and measures.known and stack.first.frame.position:
+    if cine and np.isfinite(stack.positions).all():
         evenly = affine[:3, 3] + np.arange(stack.depth)[:, None] * affine[:3, 0]
         departures = stack.positions @ LPS_TO_RAS[:3, :3].T - evenly
     uneven = not cine and stack.depth > 2 and measures.uneven > GAP_SHARE
