@@ -248,8 +248,12 @@ class Cutter:
         return found
 
     def cut(self, value: Array, cuts: Cuts, record: int) -> Array:
-        """Return the windows of a record's value, (K, …); `value` may be a map, of which little is read."""
-        return np.stack([self._cut_one(value, cuts, record, window) for window in range(cuts.offset.shape[1])])
+        """Return the windows of a record's value, (K, …); `value` may be a map, of which little is read.
+
+        A single window is a view of `value` where nothing had to be computed.
+        """
+        pieces = [self._cut_one(value, cuts, record, window) for window in range(cuts.offset.shape[1])]
+        return pieces[0][None] if len(pieces) == 1 else np.stack(pieces)
 
     def _cut_one(self, value: Array, cuts: Cuts, record: int, window: int) -> Array:
         slices = [slice(None)] * value.ndim
@@ -273,7 +277,7 @@ class Cutter:
             part = np.take(part, taken, axis=place)
         for place, side in stretched:
             part = stretch(part, place, side)
-        return np.pad(part, pads, constant_values=self.fill) if any(after for _, after in pads) else np.array(part)
+        return np.pad(part, pads, constant_values=self.fill) if any(after for _, after in pads) else part
 
     def _is_stretched(self, cuts: Cuts, record: int, axis: int, letter: str) -> bool:
         if cuts.short != "resize" or letter in _WITHOUT_NEIGHBOURS:
