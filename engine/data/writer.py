@@ -21,7 +21,6 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from engine.data.assembly import assemble
 from engine.data.durable import sync_folder, write_whole
 from engine.data.layout import is_encoded, is_fixed, is_text, stored_dtype, stream_types
 from engine.durable import NO_SPACE
@@ -200,6 +199,8 @@ class DatasetWriter:
             DataError: there is no record.
             DiskFull: there is no space left; what was appended stays, and finishing can be tried again.
         """
+        from engine.data.assembly import assemble  # and with it HDF5, which decoding processes do without
+
         if self.records == 0:
             raise DataError(f"{self.name} has no record; no dataset was written.", "Add data that can be read.")
         final = schema or self.schema

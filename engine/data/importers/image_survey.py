@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import BinaryIO
 import numpy as np
 
 from engine.data.endings import lacks_end
-from engine.data.importers.channels_tiff import TIFF_SUFFIXES, is_channel_tiff
 from engine.data.importers.decoding import KEPT_FORMATS, DecodeRequest
 from engine.data.importers.sources import ArchiveReader, Entry, Listing
 from engine.data.importers.tables import SPLIT_NAMES, TABLE_SUFFIXES, Table, read_table
@@ -29,6 +29,7 @@ ALL_HEADERS_UP_TO = 20_000
 _SAMPLED_HEADERS = 4_000
 _ARCHIVE_HEADERS = 500
 _HEADERS_AT_ONCE = 100  # by one thread: handing them out one by one would take as long as reading them
+_SLOW_S = 0.2  # for so many: more threads at a time wait for the disk; faster than that, they wait for each other
 _TABLE_FITS_SHARE = 0.5
 _APART = "holds channels rather than a picture; import it as channels"
 _MOST_DECODED, _LARGEST_DECODED = 200, 16_000_000  # files without an end, and pixels of one, that a plan decodes
@@ -162,6 +163,8 @@ def survey_images(listing: Listing, options: ImportOptions, *, every_header: boo
 
 
 def _channel_tiffs(listing: Listing, images: Sequence[Entry]) -> list[Entry]:
+    from engine.data.importers.channels_tiff import TIFF_SUFFIXES, is_channel_tiff  # decoding processes do without
+
     return [entry for entry in images if entry.suffix[1:] in TIFF_SUFFIXES and is_channel_tiff(listing, entry)]
 
 
@@ -180,15 +183,30 @@ def _read_headers(survey: ImageSurvey, *, every_header: bool) -> None:
         places = np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)).tolist()
     plain = [place for place in places if not survey.entries[place].member]
     pieces = [plain[start : start + _HEADERS_AT_ONCE] for start in range(0, len(plain), _HEADERS_AT_ONCE)]
-    with ThreadPoolExecutor(4, thread_name_prefix="headers") as pool:
-        looks = pool.map(lambda piece: [_header(survey.entries[place]) for place in piece], pieces)
-        for piece, found in zip(pieces, looks, strict=True):
-            for place, look in zip(piece, found, strict=True):
-                _note(survey, place, look)
+    for piece, found in zip(pieces, _looks(survey.entries, pieces), strict=True):
+        for place, look in zip(piece, found, strict=True):
+            _note(survey, place, look)
     with ArchiveReader() as reader:
         for place in places:
             if survey.entries[place].member:
                 _note(survey, place, _packed_header(reader, survey.entries[place]))
+
+
+def _looks(entries: Sequence[Entry], pieces: Sequence[Sequence[int]]) -> Iterator[list[_Look]]:
+    """Yield the headers of each piece, in order: read in this thread, or from the first slow piece on in several."""
+
+    def look(piece: Sequence[int]) -> list[_Look]:
+        return [_header(entries[place]) for place in piece]
+
+    for count, piece in enumerate(pieces, start=1):
+        start = time.perf_counter()
+        found = look(piece)
+        is_slow = time.perf_counter() - start > _SLOW_S
+        yield found
+        if is_slow:
+            with ThreadPoolExecutor(4, thread_name_prefix="headers") as pool:
+                yield from pool.map(look, pieces[count:])
+            return
 
 
 def _note(survey: ImageSurvey, place: int, found: _Look) -> None:

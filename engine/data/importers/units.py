@@ -50,7 +50,12 @@ _PREVIEW_S = 20.0
 _MOST_LISTED = 2000
 _CHUNK_UNITS = 16
 _CHUNK_BYTES = 32 * 1024**2
+_WRITTEN_BYTES = 8 * 1024**2  # of records, at once
 _DIGEST = FieldSpec(name="digest", kind=FieldKind.NUMBER, shape=(16,), dtype="uint8")
+_GIVEN = (  # as read; what is stored is made of them at the end, as often as an interrupted import comes to it
+    FieldSpec(name="given_label", kind=FieldKind.NUMBER, dtype="int64"),
+    FieldSpec(name="given_split", kind=FieldKind.NUMBER, dtype="int64"),
+)
 _ADDED = ("label", "split", "group", "name")
 
 
@@ -195,7 +200,7 @@ class UnitImporter:
         }  # fmt: skip
         schema = _schema(survey)
         with DatasetWriter(
-            out, schema, name=out.stem, provenance=provenance, scratch=(_DIGEST,), expected_bytes=expected
+            out, schema, name=out.stem, provenance=provenance, scratch=(_DIGEST, *_GIVEN), expected_bytes=expected
         ) as writer:
             importing = _Importing(self, survey, options, settings, writer, progress)
             skipped = importing.run(pool)
@@ -453,6 +458,8 @@ class _Importing:
         self._next = int(note.get("next", 0))
         self._skipped = [Skipped(path=path, reason=reason) for path, reason in note.get("skipped", ())]
         self._classes: dict[str, int] = {name: code for code, name in enumerate(note.get("classes", ()))}
+        self._rows: list[dict[str, Any]] = []  # read and not yet appended
+        self._pending_bytes = 0
         self._seen: dict[bytes, str] = {}
         if writer.records:
             names = writer.written("name")
@@ -470,6 +477,7 @@ class _Importing:
                 for outcome in outcomes:
                     self._take(units[outcome.number], outcome)
                     unpacked.forget(tasks.pop(outcome.number))
+                self._write()
                 self._progress(float(self._next), total, f"{self._survey.noun}s", units[self._next - 1].name)
         return self._skipped
 
@@ -492,7 +500,6 @@ class _Importing:
         if outcome.reason:
             self._skipped.append(Skipped(path=unit.told or unit.name, reason=outcome.reason))
         self._skipped += [Skipped(path=path, reason=reason) for path, reason in outcome.left_out]
-        rows: list[dict[str, Any]] = []
         several = len(outcome.records) > 1
         for place, (values, digest) in enumerate(zip(outcome.records, outcome.digests, strict=True)):
             name = str(values.get("name") or (f"{unit.name}#{place}" if several else unit.name))
@@ -500,7 +507,14 @@ class _Importing:
                 self._skipped.append(Skipped(path=name, reason=f"the same content as {self._seen[digest]}"))
                 continue
             self._seen.setdefault(digest, name)
-            rows.append(self._row(unit, values, name, digest))
+            self._rows.append(self._row(unit, values, name, digest))
+            self._pending_bytes += sum(getattr(value, "nbytes", 0) for value in values.values())
+        if self._pending_bytes >= _WRITTEN_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        """Append the records of whole units, and how far the import is."""
+        rows, self._rows, self._pending_bytes = self._rows, [], 0
         note = {
             "next": self._next,
             "skipped": [[each.path, each.reason] for each in self._skipped],
@@ -515,13 +529,16 @@ class _Importing:
         row = {spec.name: values[spec.name] for spec in self._survey.fields}
         split = SPLIT_NAMES.get(str(values.get("split") or unit.split).strip().lower(), "")
         row |= {
-            "split": SPLITS.index(split) if split else UNDECIDED,
+            "split": UNDECIDED,
+            "given_split": SPLITS.index(split) if split else UNDECIDED,
+            "given_label": -1,
             "name": name,
             "digest": np.frombuffer(digest, np.uint8),
         }
         if self._survey.labelled:
             label = str(values.get("label") or unit.label)
-            row["label"] = self._classes.setdefault(label, len(self._classes)) if label else -1
+            row["label"] = -1
+            row["given_label"] = self._classes.setdefault(label, len(self._classes)) if label else -1
         if self._survey.group:
             row[self._survey.group] = str(values.get("group") or unit.group or name)
         return row
@@ -533,7 +550,7 @@ class _Importing:
         if self._survey.labelled:
             names = sorted(self._classes, key=natural)
             places = np.array([names.index(name) for name in self._classes] or [0], np.int64)
-            codes = np.asarray(writer.written("label"))
+            codes = np.asarray(writer.written("given_label"))
             codes = np.where(codes >= 0, places[np.maximum(codes, 0)], -1)
             writer.replace("label", codes)
             schema = Schema(
@@ -548,7 +565,7 @@ class _Importing:
             units = [str(name).encode() for name in writer.written(self._survey.group)]
         else:
             units = [row.tobytes() for row in np.asarray(writer.written("digest"))]
-        given = np.asarray(writer.written("split"))
+        given = np.asarray(writer.written("given_split"))
         given, strata = _as_groups(units, given, strata)
         shares = {"val_share": self._options.val_share, "test_share": self._options.test_share}
         writer.replace("split", assign_splits(given, units, strata, **shares))

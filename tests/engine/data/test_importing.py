@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.data.importers import plan_import, run_import
+from engine.data.importers import image_survey, plan_import, run_import
 from engine.data.importers.peeking import peek
+from engine.data.importers.sources import list_sources
 from engine.data.pictures import decode_picture
 from engine.data.store import Dataset
 from engine.data.writer import part_folder
@@ -32,6 +33,20 @@ def texts(dataset: Dataset, field: str) -> list[str]:
     spec = dataset.schema.get(field)
     assert spec is not None
     return [spec.classes[code] if code >= 0 else "" for code in np.asarray(dataset.column(field)).tolist()]
+
+
+@pytest.mark.parametrize("slow_s", [-1.0, 1e9])
+def test_that_headers_say_the_same_however_many_threads_read_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_s: float
+) -> None:
+    monkeypatch.setattr(image_survey, "_SLOW_S", slow_s)
+    for number in range(250):
+        (tmp_path / f"{number:03d}.png").write_bytes(encoded(number, size=(8 + number, 9)))
+    (tmp_path / "120.png").write_bytes(b"no image")
+    survey = image_survey.survey_images(list_sources([tmp_path]), ImportOptions(), every_header=True)
+    assert [each.path for each in survey.unreadable] == ["120.png"]
+    widths = {place: header.width for place, header in survey.headers.items()}
+    assert widths == {number: 8 + number for number in range(250) if number != 120}
 
 
 def test_that_pixels_and_folder_labels_arrive(tmp_path: Path) -> None:

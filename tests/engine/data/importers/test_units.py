@@ -17,7 +17,7 @@ from msgspec import Meta
 from engine.data.importers.sources import Listing, list_sources
 from engine.data.importers.units import Survey, Unit, UnitImporter, Values
 from engine.data.store import Dataset
-from engine.data.writer import part_folder
+from engine.data.writer import DatasetWriter, part_folder
 from engine.errors import ConfigError, DataError
 from engine.protocol.messages import ImportOptions, Recognised
 from engine.protocol.schema import FieldKind, FieldSpec
@@ -230,6 +230,24 @@ def test_that_a_cancelled_import_goes_on_to_the_same_content(
     assert resumed.info.skipped == whole.info.skipped
     assert resumed.info.labels == whole.info.labels
     assert not part_folder(out).exists()
+
+
+def test_that_an_import_that_ends_while_it_is_put_together_goes_on_to_the_same_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{label}_o{number}_{number}": f"put {number}" for number, label in enumerate(["10", "2", "3"] * 4)}
+    root, out = plates(tmp_path / "data", **files), tmp_path / "plates.h5"
+    whole = imported(root, tmp_path / "whole.h5")
+    assert list(whole.info.labels["label"]) == ["2", "3", "10"]  # while the files come as 10, 2, 3
+    with monkeypatch.context() as patch:
+        patch.setattr(DatasetWriter, "finish", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            imported(root, out)
+    assert content(imported(root, out)) == content(whole)
+
+
+def _stop(*what: object, **named: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_that_another_setting_starts_anew(tmp_path: Path) -> None:
