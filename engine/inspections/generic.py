@@ -21,6 +21,11 @@ from engine.views.pixels import denormalise, evaluation_view
 from engine.views.rng import Rng
 
 PICTURES = (FieldKind.IMAGE, FieldKind.CHANNELS)
+SPATIAL = frozenset(
+    {
+        *PICTURES, FieldKind.VOLUME, FieldKind.CLIP, FieldKind.CINE, FieldKind.VIEWS, FieldKind.PAIR, FieldKind.GRID,
+    }
+)  # fmt: skip
 LARGEST_PICTURE_PX = 512
 
 
@@ -69,8 +74,8 @@ def compute_attention(model: nn.Module, batch: Batch, choice: Choice, _config: A
     encoder: Any = getattr(model, "encoder", None)
     if encoder is None or not hasattr(encoder, "attention"):
         raise MethodError(
-            "This run's encoder has no attention to show: it is a convolutional network.",
-            "Choose a transformer encoder in the method's settings.",
+            "This run's encoder has no attention to show.",
+            "A convolutional network has none; where the method offers a transformer, choose it in the settings.",
         )
     if not hasattr(encoder, "grid"):
         raise MethodError("The tokens of this run's encoder lie on no grid.", "Look at the method's own views.")
@@ -198,8 +203,13 @@ EMBEDDING_VIEW = ViewInfo(
 
 
 def looks_for(method: Method) -> dict[str, Look]:
-    """Return every view that can be computed for a method, by name: its own, then the generic ones of other names."""
+    """Return every view that can be computed for a method, by name.
+
+    Its own come first; the generic ones of other names follow, if the method's data lie in space.
+    """
     own = {look.name: look for look in method.inspections}
+    if not any(kind in SPATIAL for need in method.needs for kind in need.kinds):
+        return own
     return own | {look.name: look for look in GENERIC_LOOKS if look.name not in own}
 
 

@@ -318,7 +318,7 @@ def _shown(model: ChAdaViT, batch: Batch) -> ShownChannels:
 def show_channel_attention(model: nn.Module, batch: Batch, choice: Choice, config: Any, rng: Rng) -> Attention:  # noqa: ARG001
     """Return where the class token looks in every channel of the record with most channels; a row per channel."""
     assert isinstance(model, ChAdaViT)
-    return make_channel_attention(model.network.encoder, _shown(model, batch), choice, view="channel-attention")
+    return make_channel_attention(model.network.encoder, _shown(model, batch), choice, view="attention")
 
 
 def show_channel_matrix(model: nn.Module, batch: Batch, choice: Choice, config: Any, rng: Rng) -> Similarity:  # noqa: ARG001
@@ -457,7 +457,7 @@ METHOD = Method(
     views=two_crops,
     model=ChAdaViT,
     inspections=(
-        Look("channel-attention", Attention, "Attention in every channel", show_channel_attention,
+        Look("attention", Attention, "Attention in every channel", show_channel_attention,
              "Where the class token looks, channel by channel."),
         Look("channel-matrix", Similarity, "Attention between channels", show_channel_matrix,
              "How much each channel looks at each other one."),

@@ -420,7 +420,7 @@ def show_encoder_attention(model: nn.Module, batch: Batch, choice: Choice, confi
     rows, columns = model.encoder.grid
     query = choice.query if 0 <= choice.query < rows * columns else rows // 2 * columns + columns // 2
     return Attention(
-        view="encoder-attention",
+        view="attention",
         title="Attention within the first view",
         step=0,
         records=batch.index.cpu().numpy(),
@@ -451,7 +451,7 @@ def show_features(model: nn.Module, batch: Batch, choice: Choice, config: CroCoC
     grid, spec = model.encoder.grid, batch.specs["pair"]
     records = batch.index.cpu().numpy()
     return FeatureMap(
-        view="pair-features",
+        view="feature-map",
         title="Features of both views as colours",
         step=0,
         note="First all first views, then all second views; components of both together.",
@@ -552,9 +552,9 @@ METHOD = Method(
              "Where one patch of the first view looks in the second, for every head of a block."),
         Look("match-accuracy", Curves, "Correspondences found", show_accuracy,
              "How often the most attended patch is the right one, block by block, where depth and cameras are known."),
-        Look("encoder-attention", Attention, "Attention within a view", show_encoder_attention,
+        Look("attention", Attention, "Attention within a view", show_encoder_attention,
              "Where one patch looks within the first view, in the encoder."),
-        Look("pair-features", FeatureMap, "Features of both views", show_features,
+        Look("feature-map", FeatureMap, "Features of both views", show_features,
              "The strongest components of both views' tokens as colours on common axes."),
     ),
     nodes=(

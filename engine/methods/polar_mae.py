@@ -393,7 +393,7 @@ def show_attention(model: nn.Module, batch: Batch, choice: Choice, config: PoLAr
     by_token = torch.cat((weights.mean(dim=1, keepdim=True), weights), dim=1).transpose(1, 2)
     note = f"Token {query} (the densest is 0) asks in block {layer + 1} of {config.depth}; weights of a head sum to 1."
     columns = ("all heads", *(f"head {head + 1}" for head in range(config.heads)))
-    return _painted("token-attention", "Where a token looks", batch, config, by_token, 1, columns, note)
+    return _painted("attention", "Where a token looks", batch, config, by_token, 1, columns, note)
 
 
 def show_features(model: nn.Module, batch: Batch, choice: Choice, config: PoLArMAEConfig, rng: Rng) -> PointCloud:  # noqa: ARG001
@@ -406,7 +406,7 @@ def show_features(model: nn.Module, batch: Batch, choice: Choice, config: PoLArM
     low, high = components.amin(dim=0), components.amax(dim=0)
     colours = ((components - low) / (high - low).clamp_min(1e-12)).unsqueeze(0)
     note = "Components of this event's tokens, brought to points by the five nearest."
-    return _painted("token-features", "Features as colours", batch, config, colours, 5, ("red", "green", "blue"), note)
+    return _painted("feature-map", "Features as colours", batch, config, colours, 5, ("red", "green", "blue"), note)
 
 
 def _painted(
@@ -565,9 +565,9 @@ METHOD = Method(
         Look("tokens", PointCloud, "Tokens", show_tokens, "Centres of the spheres and how many points each holds."),
         Look("token-sizes", Histogram, "Points per token", show_sizes,
              "All tokens with one point: the radius is too small. Tokens left out: it is too small as well."),
-        Look("token-attention", PointCloud, "Attention on points", show_attention,
+        Look("attention", PointCloud, "Attention on points", show_attention,
              "Where one token looks, for every head; particles may stand out as wholes."),
-        Look("token-features", PointCloud, "Features on points", show_features,
+        Look("feature-map", PointCloud, "Features on points", show_features,
              "The three strongest components of an event's tokens as colours of its points."),
     ),
     nodes=(

@@ -375,7 +375,7 @@ def show_class_attention(
     planes, _, weights, layer = _class_attention(model, batch, choice)
     mean = weights[0, :, 1:].mean(dim=0)
     return VolumeStack(
-        view="class-attention",
+        view="attention",
         title="Where the class token looks",
         step=0,
         note=f"Block {layer + 1} of {model.encoder.depth}, mean of {model.encoder.heads} heads, scaled by the largest "
@@ -647,7 +647,7 @@ METHOD = Method(
              "All planes of a record: input, what the encoder sees, what is painted, the difference."),
         Look("cycle", Curves, "Brightness over the cycle", show_curve,
              "How the moving pixels brighten and darken, in the planes and as painted."),
-        Look("class-attention", VolumeStack, "Where the class token looks", show_class_attention,
+        Look("attention", VolumeStack, "Where the class token looks", show_class_attention,
              "Attention of the class token over planes and time."),
         Look("plane-shares", Similarity, "Attention by plane", show_plane_shares,
              "Which planes the class token uses, by head."),
