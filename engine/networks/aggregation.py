@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.networks.blocks import ClassAttentionBlock, init_linear
+from engine.networks.blocks import ClassAttentionBlock, Init, init_linear
 
 Border = Literal["wrap", "clip"]
 NEIGHBOURS = 8
@@ -76,9 +76,12 @@ class PatchAggregation(nn.Module):
         heads: of the attention.
         blocks: how many.
         norm_eps: of all layer norms.
+        init: of the linear layers.
     """
 
-    def __init__(self, dim: int, heads: int, *, blocks: int = 2, norm_eps: float = 1e-6) -> None:
+    def __init__(
+        self, dim: int, heads: int, *, blocks: int = 2, norm_eps: float = 1e-6, init: Init = "truncated normal"
+    ) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
         nn.init.trunc_normal_(self.cls_token, std=0.02)
@@ -86,7 +89,7 @@ class PatchAggregation(nn.Module):
             ClassAttentionBlock(dim, heads, layer_scale=0.0, norm_eps=norm_eps) for _ in range(blocks)
         )
         self.norm = nn.LayerNorm(dim, eps=norm_eps)
-        init_linear(self.blocks, "truncated normal")
+        init_linear(self.blocks, init)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return the token of the picture (B, D), of all patches (B, N, D), and the patches themselves, normalised."""

@@ -114,6 +114,39 @@ def test_that_the_paper_preset_has_the_parameters_of_the_published_networks() ->
     assert sum(found.values()) == METHOD.paper.parameters["paper"]
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("answer", ["flat", "sharp"])
+@pytest.mark.parametrize("who", ["student", "teacher", "both"])
+def test_that_one_answer_for_all_is_not_taken_for_learning(answer: str, who: str) -> None:
+    _, model, views = built()
+    networks = {"student": [model.student], "teacher": [model.network], "both": [model.student, model.network]}[who]
+    with torch.no_grad():
+        for head in (head for network in networks for head in (network.image_head, network.patch_head)):
+            linear = head.mlp.layers[-1]
+            linear.weight.zero_()
+            linear.bias.fill_(1.0)
+            if answer == "flat":
+                head.last.weight.zero_()
+        monitors = model.step(views, 0.5).monitors
+    assert float(monitors["loss above one answer for all"]) > -1e-4
+
+
+@pytest.mark.reference
+def test_that_the_loss_is_compared_with_that_of_the_teachers_mean_answers() -> None:
+    _, model, views = built()
+    with torch.no_grad():
+        found = model.step(views, 0.5)
+        images, patches = model.teacher([views["large"], views["small"]], aggregates=True)
+        answers = torch.softmax(images[:2] / 0.04, dim=-1).flatten(0, 1)
+        of_patches = torch.cat([torch.softmax(each / 0.04, dim=-1).flatten(0, -2) for each in patches])
+    one_answer = -sum(
+        weight * float((mean * mean.log()).sum())
+        for weight, mean in ((1.0, answers.mean(dim=0)), (0.1, of_patches.mean(dim=0)))
+    )
+    expected = found.loss.detach() - one_answer
+    assert_close(found.monitors["loss above one answer for all"], expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_that_a_step_at_paper_size_is_finite() -> None:
     config, _ = apply_settings(SelfPatchConfig(), METHOD.presets["paper"].config)
