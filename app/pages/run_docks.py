@@ -129,7 +129,8 @@ class RunDocks:
         first = [view for view in others if self.infos[view].kind == "reconstruction"] + others
         top = first[:1]
         rest = [view for view in others if view not in top]
-        second = [view for view in rest if self.infos[view].kind == "attention"] + rest
+        attention = [view for view in rest if self.infos[view].kind == "attention"]
+        second = [*(view for view in attention if view == "attention"), *attention, *rest]
         shown = [*maps[:1], *top, *second[:1]]
         return shown, [view for view in self.infos if view not in shown]
 
