@@ -15,6 +15,7 @@ from app.widgets import numbers
 from app.widgets.buttons import Button
 from app.widgets.panel import ElidedLabel, label, line
 from app.widgets.segmented import Segmented
+from app.widgets.sheet import share_box
 from engine.protocol.messages import CombinePlan
 from engine.protocol.schema import DatasetInfo
 
@@ -42,7 +43,7 @@ class CombineView(JobSheet):
         self.records_note = ElidedLabel("", "body")
         self.all_button = Button(theme, "Take all", small=True)
         self.split_by = QComboBox()
-        self.val, self.test = _share_box("Validation share"), _share_box("Test share")
+        self.val, self.test = share_box("Validation share"), share_box("Test share")
         self.parts = QSpinBox()
         self.table_button = Button(theme, "Choose …", small=True)
         self.table_note = ElidedLabel("", "qualifier")
@@ -272,14 +273,3 @@ def _with_facts(box: QCheckBox, info: DatasetInfo) -> QWidget:
 
 def _shape(text: str) -> str:
     return f", {text}" if text else ""
-
-
-def _share_box(name: str) -> QSpinBox:
-    box = QSpinBox()
-    box.setRange(0, 90)
-    box.setSingleStep(5)
-    box.setKeyboardTracking(False)
-    box.setFixedWidth(72)
-    box.setAlignment(Qt.AlignmentFlag.AlignRight)
-    box.setAccessibleName(f"{name}, percent")
-    return box

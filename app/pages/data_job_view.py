@@ -5,7 +5,6 @@ from __future__ import annotations
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QFormLayout,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QProgressBar,
@@ -22,6 +21,7 @@ from app.widgets.buttons import Button
 from app.widgets.chips import Chip
 from app.widgets.empty import Banner
 from app.widgets.panel import ElidedLabel, label
+from app.widgets.sheet import sheet_head
 
 LABEL_PX, FIELD_PX = 76, 190
 
@@ -104,16 +104,7 @@ class JobSheet(QWidget):
         self.start_button.clicked.connect(model.start)
 
     def _arrange(self) -> None:
-        head = QFrame()
-        head.setProperty("kind", "soft")
-        texts = QVBoxLayout()
-        texts.setSpacing(0)
-        texts.addWidget(self.title)
-        texts.addWidget(self.facts)
-        row = QHBoxLayout(head)
-        row.setContentsMargins(12, 8, 12, 8)
-        row.addLayout(texts, 1)
-        row.addWidget(self.written)
+        head = sheet_head(self.title, self.facts, self.written)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

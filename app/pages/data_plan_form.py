@@ -23,6 +23,7 @@ from app.theme import Theme, set_state
 from app.widgets import numbers
 from app.widgets.buttons import Button
 from app.widgets.panel import ElidedLabel, label, line
+from app.widgets.sheet import share_box
 from engine.protocol.messages import ImportPlan
 
 KINDS = (
@@ -60,7 +61,7 @@ class PlanForm(QWidget):
         self.table = Button(theme, "Choose …", small=True)
         self.table_note = ElidedLabel("", "qualifier")
         self.split_by = QComboBox()
-        self.val, self.test = _share_box("Validation share"), _share_box("Test share")
+        self.val, self.test = share_box("Validation share"), share_box("Test share")
         self.duplicates = QCheckBox("Leave out files with the same content")
         self.importer_form = SettingsForm(theme, is_whole=True)
         self.importer_form.values_changed.connect(self._settings_edited)
@@ -252,17 +253,6 @@ class PlanForm(QWidget):
         lacking = plan.will_take_bytes - plan.free_bytes if plan.free_bytes else 0
         self.space_note.setVisible(lacking > 0)
         self.space_note.setText(f"The disk has too little room: free {numbers.size(lacking)} first.")
-
-
-def _share_box(name: str) -> QSpinBox:
-    box = QSpinBox()
-    box.setRange(0, 90)
-    box.setSingleStep(5)
-    box.setKeyboardTracking(False)
-    box.setFixedWidth(72)
-    box.setAlignment(Qt.AlignmentFlag.AlignRight)
-    box.setAccessibleName(f"{name}, percent")
-    return box
 
 
 def _file(path: str) -> str:

@@ -19,6 +19,7 @@ from app.widgets.buttons import Button
 from app.widgets.chips import Chip, FlowLayout
 from app.widgets.empty import Banner, FailedState, LoadingState
 from app.widgets.panel import ElidedLabel, label, line
+from app.widgets.sheet import sheet_head
 from engine.protocol.messages import ImportPlan, Recognised
 from engine.protocol.schema import Skipped
 
@@ -61,16 +62,7 @@ class PlanView(QWidget):
         self.refresh()
 
     def _arrange(self) -> None:
-        head = QFrame()
-        head.setProperty("kind", "soft")
-        texts = QVBoxLayout()
-        texts.setSpacing(0)
-        texts.addWidget(self.title)
-        texts.addWidget(self.facts)
-        row = QHBoxLayout(head)
-        row.setContentsMargins(12, 8, 12, 8)
-        row.addLayout(texts, 1)
-        row.addWidget(self.written)
+        head = sheet_head(self.title, self.facts, self.written)
         column = QVBoxLayout(self.details)
         column.setContentsMargins(0, 0, 8, 0)
         column.setSpacing(8)
