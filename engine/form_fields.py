@@ -59,6 +59,37 @@ FlipChance = Annotated[
         "Views", 0.0, 1.0, "of views",
     ),
 ]  # fmt: skip
+ColourStrength = Annotated[
+    float,
+    setting(
+        "Colour strength",
+        "How much brightness, contrast, saturation and hue change: 1 as in the paper, 0 not at all.",
+        "Views", 0.0, 2.0, "×",
+    ),
+]  # fmt: skip
+GreyChance = Annotated[float, setting("Grey", "How often a view loses its colours.", "Views", 0.0, 1.0, "of views")]
+BlurChances = Annotated[
+    tuple[Share, Share, Share],
+    setting(
+        "Blur",
+        "How often the first large, the second large and the small crops are blurred; the paper: 1, 0.1, 0.5.",
+        "Views", unit="of views", advanced=True,
+    ),
+]  # fmt: skip
+SolariseChance = Annotated[
+    float,
+    setting(
+        "Solarise", "How often bright pixels of the second large crop are inverted.",
+        "Views", 0.0, 1.0, "of views", advanced=True,
+    ),
+]  # fmt: skip
+SmallCropArea = Annotated[
+    tuple[Share, Share],
+    setting(
+        "Small crop area", "Smallest and largest share of the picture that a small crop covers.",
+        "Views", unit="of the picture",
+    ),
+]  # fmt: skip
 PatchPx = Annotated[
     int,
     setting(

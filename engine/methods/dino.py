@@ -28,17 +28,21 @@ from engine.data.batch import Batch
 from engine.errors import ConfigError
 from engine.evaluation.knn import knn_predict
 from engine.form_fields import (
+    BlurChances,
+    ColourStrength,
     CropArea,
     Depth,
     DropPath,
     FlipChance,
+    GreyChance,
     Heads,
     ImagePx,
     LocalChance,
     LocalLength,
     LocalLevel,
     PatchPx,
-    Share,
+    SmallCropArea,
+    SolariseChance,
     Width,
     setting,
 )
@@ -70,24 +74,15 @@ class DINOConfig(Config, frozen=True, kw_only=True):
     local_px: Annotated[int, setting(
         "Small crop side", "Side of the small crops; a multiple of the patch side. Below about 24 px they show too "
         "little: use none.", "Views", 8, 256, "px")] = 32
-    local_area: Annotated[tuple[Share, Share], setting(
-        "Small crop area", "Smallest and largest share of the picture that a small crop covers.",
-        "Views", unit="of the picture")] = (0.05, 0.4)
+    local_area: SmallCropArea = (0.05, 0.4)
     local_crops: Annotated[int, setting(
         "Small crops", "How many small crops the student sees beside the two large ones. Each makes a step slower.",
         "Views", 0, 16, "per record")] = 6
     flip: FlipChance = 0.5
-    colour_strength: Annotated[float, setting(
-        "Colour strength", "How much brightness, contrast, saturation and hue change: 1 as in the paper, 0 not at all.",
-        "Views", 0.0, 2.0, "×")] = 1.0
-    grey_chance: Annotated[float, setting(
-        "Grey", "How often a view loses its colours.", "Views", 0.0, 1.0, "of views")] = 0.2
-    blur_chances: Annotated[tuple[Share, Share, Share], setting(
-        "Blur", "How often the first large, the second large and the small crops are blurred; the paper: 1, 0.1, 0.5.",
-        "Views", unit="of views", advanced=True)] = (0.0, 0.0, 0.0)
-    solarise_chance: Annotated[float, setting(
-        "Solarise", "How often bright pixels of the second large crop are inverted.",
-        "Views", 0.0, 1.0, "of views", advanced=True)] = 0.2
+    colour_strength: ColourStrength = 1.0
+    grey_chance: GreyChance = 0.2
+    blur_chances: BlurChances = (0.0, 0.0, 0.0)
+    solarise_chance: SolariseChance = 0.2
     local_level: LocalLevel = "off"
     local_length: LocalLength = 0.25
     local_chance: LocalChance = 0.5

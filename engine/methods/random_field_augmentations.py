@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from engine.data.batch import Batch
 from engine.evaluation.knn import knn_predict
 from engine.evaluation.linear import logistic_probe
-from engine.form_fields import CropArea, FlipChance, ImagePx, LocalChance, LocalLength, Temperature, setting
+from engine.form_fields import CropArea, FlipChance, GreyChance, ImagePx, LocalChance, LocalLength, Temperature, setting
 from engine.inspections.generic import as_picture
 from engine.method import Arm, Claim, ClaimData, Config, Features, Look, Method, Paper, Preset, Step, Views
 from engine.networks.encoders import build_encoder
@@ -74,8 +74,7 @@ class RandomFieldConfig(Config, frozen=True, kw_only=True):
     colour_strength: Annotated[float, setting(
         "Colour strength", "How much the colours of a view change as a whole: 1 as SimCLR for ImageNet, 0.5 as for "
         "CIFAR, 0 not at all.", "Views", 0.0, 2.0, "×")] = 0.5
-    grey_chance: Annotated[float, setting(
-        "Grey", "How often a view loses its colours.", "Views", 0.0, 1.0, "of views")] = 0.2
+    grey_chance: GreyChance = 0.2
     blur_chance: Annotated[float, setting(
         "Blur", "How often a view is blurred. 0 for pictures below about 100 px.", "Views", 0.0, 1.0, "of views")] = 0.0
     chance: LocalChance = 0.5

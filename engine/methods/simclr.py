@@ -25,7 +25,17 @@ from torch import Tensor, nn
 
 from engine.data.batch import Batch
 from engine.evaluation.linear import logistic_probe
-from engine.form_fields import CropArea, FlipChance, ImagePx, LocalChance, LocalLength, LocalLevel, Temperature, setting
+from engine.form_fields import (
+    CropArea,
+    FlipChance,
+    GreyChance,
+    ImagePx,
+    LocalChance,
+    LocalLength,
+    LocalLevel,
+    Temperature,
+    setting,
+)
 from engine.method import Arm, Claim, ClaimData, Config, Features, Look, Method, Paper, Preset, Step, Views
 from engine.networks.encoders import build_encoder
 from engine.networks.heads import Projector
@@ -54,8 +64,7 @@ class SimCLRConfig(Config, frozen=True, kw_only=True):
         "0.5 as for CIFAR, 0 leaves colours alone.", "Views", 0.0, 2.0, "×")] = 0.5
     colour_chance: Annotated[float, setting(
         "Colour changes", "How often a view's colours change.", "Views", 0.0, 1.0, "of views", advanced=True)] = 0.8
-    grey_chance: Annotated[float, setting(
-        "Grey", "How often a view loses its colours.", "Views", 0.0, 1.0, "of views")] = 0.2
+    grey_chance: GreyChance = 0.2
     blur_chance: Annotated[float, setting(
         "Blur", "How often a view is blurred. 0 for pictures below about 100 px.", "Views", 0.0, 1.0, "of views")] = 0.0
     blur_px: Annotated[tuple[Annotated[float, Meta(ge=0.01, le=20)], Annotated[float, Meta(ge=0.01, le=20)]], setting(
