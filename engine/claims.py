@@ -65,7 +65,6 @@ class SampleReader:
         self._labels = torch.from_numpy(np.asarray(dataset.column(label.name), np.int64)) if label else None
         self._loader = open_loader(method, config, dataset, batch_size=BATCH, seed=0, split=None, prefetch=0, also=also)
         self._device = device
-        self._dataset = dataset
         held_out = np.concatenate([dataset.select("val"), dataset.select("test")])
         self._parts = {"train": dataset.select("train"), "test": held_out}
 

@@ -562,7 +562,10 @@ def show_places(model: nn.Module, batch: Batch, choice: Choice, config: AliceCon
 
 
 def know_organs(model: nn.Module, data: ClaimData, config: Any, rng: Rng) -> dict[str, float]:  # noqa: ARG001
-    """Return how well a linear probe tells organs from tokens, and how far organs are missed in the next patient."""
+    """Return how well a linear probe tells organs from tokens, and how far organs are missed in the next patient.
+
+    Beside it stands how far they are missed by who looks at the same place of the volume, whatever is there.
+    """
     assert isinstance(model, Alice)
     tokens, labels, centres = {}, {}, {}
     side = 1
@@ -582,7 +585,7 @@ def know_organs(model: nn.Module, data: ClaimData, config: Any, rng: Rng) -> dic
     )
     accuracy = float((predicted == labels["test"][chosen["test"]]).float().mean())
     unit = F.normalize(tokens["test"] - tokens["test"].mean(dim=(0, 1)), dim=2)
-    errors = []
+    errors, unmoved = [], []
     for person in range(len(unit) - 1):
         both = torch.isfinite(centres["test"][person]).all(1) & torch.isfinite(centres["test"][person + 1]).all(1)
         asked, truth = centres["test"][person][both], centres["test"][person + 1][both]
@@ -591,7 +594,12 @@ def know_organs(model: nn.Module, data: ClaimData, config: Any, rng: Rng) -> dic
         nearest = (unit[person][rows] @ unit[person + 1].T).argmax(dim=1)
         place = torch.stack((nearest // (grid[1] * grid[2]), nearest // grid[2] % grid[1], nearest % grid[2]), dim=1)
         errors.append((place * side + (side - 1) / 2 - truth).norm(dim=1))
-    return {"retrieval error, voxels": float(torch.cat(errors).mean()), "organ probe accuracy": accuracy}
+        unmoved.append((cell * side + (side - 1) / 2 - truth).norm(dim=1))
+    return {
+        "retrieval error, voxels": float(torch.cat(errors).mean()),
+        "error of the same place, voxels": float(torch.cat(unmoved).mean()),
+        "organ probe accuracy": accuracy,
+    }
 
 
 # fmt: off
