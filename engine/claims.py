@@ -47,6 +47,8 @@ from engine.views.rng import Rng
 from engine.workspace import Workspace
 
 Progress = Callable[[float, float, str, str], None]
+Measured = tuple[dict[str, float], float]
+"""The numbers of one run, and the processor seconds that training and measuring took."""
 CONFIDENCE = 0.95
 BATCH = 250
 # nothing is watched while an experiment trains, and nothing is kept but its end
@@ -164,23 +166,29 @@ def run_claim(
         make_sample(claim.sample, workspace.dataset_file(claim.sample))
         runs = [(seed, arm.name) for seed in chosen for arm in claim.arms]
         measured = _measure_all(method, runs, folder, device, min(processes, len(runs)), progress or _say_nothing)
-    found = {arm.name: [measured[seed, arm.name] for seed in chosen] for arm in claim.arms}
-    seconds = time.monotonic() - start
+    found = {arm.name: [measured[seed, arm.name][0] for seed in chosen] for arm in claim.arms}
     return conclude(
-        method, claim, found, chosen, seconds=seconds, device=str(resolve_device(device)), processes=processes
+        method,
+        claim,
+        found,
+        chosen,
+        seconds=time.monotonic() - start,
+        processor_seconds=math.fsum(seconds for _, seconds in measured.values()),
+        device=str(resolve_device(device)),
+        processes=processes,
     )
 
 
 def _measure_all(
     method: Method, runs: Sequence[tuple[int, str]], folder: str, device: str, processes: int, progress: Progress
-) -> dict[tuple[int, str], dict[str, float]]:
-    """Return the numbers of each (seed, arm), measured here one after another or in `processes` at a time."""
-    measured: dict[tuple[int, str], dict[str, float]] = {}
+) -> dict[tuple[int, str], Measured]:
+    """Return what each (seed, arm) gave, measured here one after another or in `processes` at a time."""
+    measured: dict[tuple[int, str], Measured] = {}
     progress(0.0, float(len(runs)), "runs", "")
     if processes == 1:
         for seed, arm in runs:
             progress(float(len(measured)), float(len(runs)), "runs", f"{arm}, seed {seed}")
-            measured[seed, arm] = _measure(method, arm, folder=folder, seed=seed, device=device)
+            measured[seed, arm] = _timed(method, arm, folder=folder, seed=seed, device=device)
         progress(float(len(runs)), float(len(runs)), "runs", "")
         return measured
     others = set(multiprocessing.active_children())
@@ -211,8 +219,14 @@ def _compute_alone() -> None:
     end_with_parent()
 
 
-def _measure_by_name(method_id: str, arm: str, folder: str, seed: int, device: str) -> dict[str, float]:
-    return _measure(find_method(method_id), arm, folder=folder, seed=seed, device=device)
+def _measure_by_name(method_id: str, arm: str, folder: str, seed: int, device: str) -> Measured:
+    return _timed(find_method(method_id), arm, folder=folder, seed=seed, device=device)
+
+
+def _timed(method: Method, arm: str, *, folder: str, seed: int, device: str) -> Measured:
+    start = time.process_time()
+    values = _measure(method, arm, folder=folder, seed=seed, device=device)
+    return values, time.process_time() - start
 
 
 def _measure(method: Method, arm_name: str, *, folder: str, seed: int, device: str) -> dict[str, float]:
@@ -257,6 +271,7 @@ def conclude(
     seeds: tuple[int, ...],
     *,
     seconds: float,
+    processor_seconds: float = -1.0,
     device: str,
     processes: int = 1,
 ) -> ClaimResult:
@@ -293,6 +308,7 @@ def conclude(
         expected=claim.expected,
         verdict=verdict,
         seconds=seconds,
+        processor_seconds=processor_seconds,
         details={
             "measured": everything,
             "sample": claim.sample,

@@ -517,7 +517,9 @@ def claim(options: argparse.Namespace) -> Outcome:
     lines.append(
         f"effect {result.effect:.4g} (95 % {result.interval[0]:.4g} to {result.interval[1]:.4g}) in {result.metric}"
     )
-    lines.append(f"expected: {result.expected}\n{result.verdict}, in {result.seconds:.0f} s")
+    lines.append(f"expected: {result.expected}")
+    took = f"{result.seconds:.0f} s, {result.processor_seconds:.0f} s of processor time"
+    lines.append(f"{result.verdict}, in {took}")
     return Outcome("\n".join(lines), msgspec.to_builtins(result))
 
 

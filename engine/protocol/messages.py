@@ -18,12 +18,16 @@ from engine.protocol.forms import FormField
 from engine.protocol.inspections import Choice
 from engine.protocol.schema import DatasetInfo, FieldSpec, Need, Skipped
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 RunState = Literal[
     "queued", "starting", "training", "paused", "stopping", "stopped", "finished", "failed", "interrupted"
 ]
-JobKind = Literal["import", "sample", "dry-run", "evaluate", "project", "export", "examine", "combine"]
+JobKind = Literal[
+    "import", "sample", "dry-run", "evaluate", "project", "export", "examine", "combine",
+    "features", "map", "neighbourhood", "layers",
+]  # fmt: skip
+Projection = Literal["PCA", "UMAP", "t-SNE", "PaCMAP"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -102,7 +106,8 @@ class ClaimResult(Record, frozen=True, kw_only=True):
     interval: tuple[float, float]
     expected: str
     verdict: Literal["shown", "not shown", "contradicted"]
-    seconds: float
+    seconds: float  # elapsed, whatever else the machine did
+    processor_seconds: float = -1.0  # of all runs together; -1 = not measured
     details: dict[str, Any] = {}
 
 
@@ -414,6 +419,123 @@ class DryRunResult(Record, frozen=True, kw_only=True):
     advice: str = ""
 
 
+class FeatureChoice(Record, frozen=True, kw_only=True):
+    """Features of which records under which checkpoint."""
+
+    step: int = -1  # of the checkpoint; -1 = the newest
+    dataset: str = ""  # name in the workspace, or path; "" = the run's own
+    split: str = ""  # "" = all records that are not excluded
+    most: int = 0  # take so many records at most; 0 = all
+    chosen: Literal["random", "stratified"] = "random"  # how, if there are more; stratified: by label, evenly
+    seed: int = 0  # of that choice
+
+
+class FeatureSet(Record, frozen=True, kw_only=True):
+    """Features that a run keeps so that they need not be computed again; may be deleted at any time."""
+
+    key: str  # folder in the run's `features`
+    step: int
+    dataset: str  # name
+    checksum: str
+    kind: Literal["pooled", "dense"]
+    width: int
+    records: int  # that are kept so far
+    bytes: int
+
+
+class MapOptions(Record, frozen=True, kw_only=True):
+    """How features become points."""
+
+    projection: Projection = "PCA"
+    dimensions: Literal[2, 3] = 2
+    neighbours: int = 15  # UMAP, PaCMAP: 2 … 500
+    minimum_distance: float = 0.1  # UMAP: 0 … 0.99
+    perplexity: float = 30.0  # t-SNE: 2 … 500, at most a third of the records
+    seed: int = 0
+
+
+class MapColumn(Record, frozen=True, kw_only=True):
+    """What a map knows of every point: a class (array int32, index into `names`, -1 = none) or a number (float32)."""
+
+    name: str  # "label", "split", "patient", "cluster", "prediction", "agreement", …
+    kind: Literal["class", "number"]
+    names: tuple[str, ...] = ()
+    unit: str = ""
+    what: str = ""  # where it comes from, where that is not the dataset: "k-means of the features, 10 clusters"
+
+
+class MapInfo(Record, frozen=True, kw_only=True):
+    """A stored map of embeddings: what it shows, and how it was made."""
+
+    key: str  # file in the run's `maps`
+    run: str
+    step: int
+    dataset: str  # name
+    path: str  # of the dataset
+    checksum: str
+    split: str
+    shown: int  # points
+    total: int  # records that could have been shown
+    chosen: str  # how the shown ones were chosen, in words: "all", "at random (seed 0)", …
+    options: MapOptions
+    columns: tuple[MapColumn, ...] = ()
+    explained: tuple[float, ...] = ()  # share of variance of each axis; PCA only
+    onto: str = ""  # key of the map whose axes these are; "" = its own
+    aligned_with: str = ""  # key of the map to which it was rotated; "" = none
+    agreement: float = -1.0  # how often the 10 nearest by features have the same label; -1 = no labels
+    seconds: float = 0.0  # for features, points and columns
+    created: str = ""  # ISO 8601, UTC
+
+    @property
+    def title(self) -> str:
+        """Say how many of how many are shown, and how they were chosen."""
+        return f"showing {self.shown:,} of {self.total:,}, {self.chosen}"
+
+
+class NeighbourhoodInfo(Record, frozen=True, kw_only=True):
+    """What the nearest neighbours of all features tell of them."""
+
+    key: str  # file in the run's `neighbourhoods`
+    run: str
+    step: int
+    dataset: str  # name
+    path: str
+    checksum: str
+    split: str
+    shown: int  # records looked at
+    total: int
+    chosen: str
+    k: int
+    exact: bool
+    recall: float  # share of true neighbours that an approximate index found, measured on some records; 1 = exact
+    label: str  # field; "" = none
+    classes: tuple[str, ...]
+    hubness: float  # skewness of how often a record is among the k nearest of others; above 1 there are hubs
+    orphans: float  # share of records that are nobody's neighbour
+    mutual: float  # share of neighbour pairs that are neighbours both ways
+    agreement: float  # share of neighbours with the record's label; -1 = no labels
+    duplicates_above: float  # cosine
+    duplicates: int  # pairs in all; at most 10 000 of them are stored
+    surprising: int  # neighbour pairs with different labels in all; at most 1 000 are stored, the nearest first
+    seconds: float
+    created: str
+
+
+class LayerSimilarity(Record, frozen=True, kw_only=True):
+    """Linear CKA between the layers of two networks on the same records."""
+
+    run: str
+    step: int
+    other: str
+    other_step: int
+    rows: tuple[str, ...]  # layers of `run`, from input to output
+    columns: tuple[str, ...]  # of `other`
+    values: tuple[tuple[float, ...], ...]  # 1 = the same up to rotation and scale; may be a little below 0
+    records: int
+    dataset: str
+    what: str  # which estimator, in words
+
+
 # ── requests: window → supervisor ────────────────────────────────────────────────────────────────────
 
 
@@ -664,6 +786,118 @@ class Project(Request, frozen=True, kw_only=True):
     step: int = -1  # -1 = newest stored embedding
 
 
+class MakeFeatures(Request, frozen=True, kw_only=True):
+    """Compute and keep the features of records as a job; its result is a `FeatureSet`.
+
+    Records whose features are kept already are not computed again; a cancelled job keeps what it has. Dense ones
+    (one vector for each place) are refused where records differ in their number of places.
+    """
+
+    run: str
+    choice: FeatureChoice = FeatureChoice()
+    dense: bool = False
+
+
+class ListFeatures(Request, frozen=True, kw_only=True):
+    """Ask which features a run keeps; `FeatureSets`."""
+
+    run: str
+
+
+class DeleteFeatures(Request, frozen=True, kw_only=True):
+    """Free the space of kept features; `Done`."""
+
+    run: str
+    key: str = ""  # "" = all
+
+
+class MakeMap(Request, frozen=True, kw_only=True):
+    """Make a map of embeddings as a job; its result has `run` and `keys`, one for each checkpoint, in their order.
+
+    The map is rotated to lie as the newest map of the same data, projection and dimensions does. With `onto` the
+    records are placed into the axes of a stored map of this run, from the same checkpoint; projection, dimensions
+    and settings are then that map's.
+    """
+
+    run: str
+    choice: FeatureChoice = FeatureChoice(most=10_000)
+    options: MapOptions = MapOptions()
+    steps: tuple[int, ...] = ()  # a map of each of these checkpoints instead of `choice.step`, ascending
+    onto: str = ""
+
+
+class ListMaps(Request, frozen=True, kw_only=True):
+    """Ask for the stored maps of a run, newest first; `Maps`."""
+
+    run: str
+
+
+class FetchMap(Request, frozen=True, kw_only=True):
+    """Ask for a stored map; `MapData` + arrays."""
+
+    run: str
+    key: str
+
+
+class DeleteMap(Request, frozen=True, kw_only=True):
+    """Remove a stored map; `Done`."""
+
+    run: str
+    key: str
+
+
+class FindNeighbours(Request, frozen=True, kw_only=True):
+    """Ask which records are nearest to one record, to a file, or to a text; `NeighboursFound`.
+
+    Exactly one of `record`, `path`, `text` is given. Searched are the kept features of `choice` (see `MakeFeatures`);
+    where they are not complete, the answer is `Failed` with the kind "features-missing". The first question about a
+    run loads its network and takes seconds.
+    """
+
+    run: str
+    choice: FeatureChoice = FeatureChoice()
+    record: int = -1  # of the dataset that is searched
+    path: str = ""  # of a file of the kind that the run was trained on
+    text: str = ""  # for methods that embed texts and pictures in one space
+    k: int = 20  # 1 … 1000
+    exclude_self: bool = True
+
+
+class MakeNeighbourhood(Request, frozen=True, kw_only=True):
+    """Find hubs, surprising pairs, near duplicates and outliers of all features as a job; its result has `key`."""
+
+    run: str
+    choice: FeatureChoice = FeatureChoice()
+    k: int = 10  # 1 … 100
+    duplicates_above: float = 0.99  # cosine
+
+
+class ListNeighbourhoods(Request, frozen=True, kw_only=True):
+    """Ask for the stored neighbourhoods of a run, newest first; `Neighbourhoods`."""
+
+    run: str
+
+
+class FetchNeighbourhood(Request, frozen=True, kw_only=True):
+    """Ask for a stored neighbourhood; `NeighbourhoodData` + arrays."""
+
+    run: str
+    key: str
+
+
+class CompareLayers(Request, frozen=True, kw_only=True):
+    """Compare the layers of two runs' networks (linear CKA) as a job; its result is a `LayerSimilarity`."""
+
+    run: str
+    other: str
+    step: int = -1
+    other_step: int = -1
+    dataset: str = ""  # "" = that of `run`; must fit both
+    split: str = ""
+    most: int = 1000  # records, chosen at random
+    seed: int = 0
+
+
 class SetBudget(Request, frozen=True, kw_only=True):
     """Set the share of training time that live views may take."""
 
@@ -853,6 +1087,65 @@ class InspectionData(Reply, frozen=True, kw_only=True):
     step: int
 
 
+class FeatureSets(Reply, frozen=True, kw_only=True):
+    """What a run keeps."""
+
+    run: str
+    sets: tuple[FeatureSet, ...]
+
+
+class Maps(Reply, frozen=True, kw_only=True):
+    """Stored maps, newest first."""
+
+    run: str
+    maps: tuple[MapInfo, ...]
+
+
+class MapData(Reply, frozen=True, kw_only=True):
+    """A map; arrays: points (N, D) float32, records (N,) int64, then one (N,) for each of `info.columns`."""
+
+    info: MapInfo
+
+
+class NeighboursFound(Reply, frozen=True, kw_only=True):
+    """The nearest records, nearest first."""
+
+    run: str
+    step: int
+    dataset: str  # name
+    path: str
+    query: str  # what was asked for, in words
+    records: tuple[int, ...]
+    cosines: tuple[float, ...]  # 1 = same direction
+    labels: tuple[str, ...]  # "" = none
+    names: tuple[str, ...]
+    mutual: tuple[bool, ...] = ()  # whether the query is among the k nearest of that record; () = not a record
+    searched: int  # records
+    exact: bool
+    seconds: float  # embedding and search
+
+
+class Neighbourhoods(Reply, frozen=True, kw_only=True):
+    """Stored neighbourhoods, newest first."""
+
+    run: str
+    neighbourhoods: tuple[NeighbourhoodInfo, ...]
+
+
+class NeighbourhoodData(Reply, frozen=True, kw_only=True):
+    """A neighbourhood; arrays as follows, of N records with k neighbours each.
+
+    records (N,) int64; neighbours (N, k) int64, record numbers, nearest first; cosines (N, k) float32; occurrences
+    (N,) int32, of how many others it is among the k nearest; mutual (N,) int32, of its neighbours that have it as
+    neighbour; distance (N,) float32, mean of 1 − cosine to its neighbours; agreement (N,) float32, share of neighbours
+    with its label, NaN = no label; surprising (P, 2) int64, record numbers of near pairs with different labels;
+    their cosines (P,) float32; duplicates (Q, 2) int64; their cosines (Q,) float32; outliers (R,) int64, record
+    numbers, the farthest from their neighbours first.
+    """
+
+    info: NeighbourhoodInfo
+
+
 # ── events: supervisor → every attached window ───────────────────────────────────────────────────────
 
 
@@ -1015,6 +1308,12 @@ class WorkerAlive(Message, frozen=True, kw_only=True):
     job: str
 
 
+class WorkerAsked(Message, frozen=True, kw_only=True):
+    """What the supervisor asks the process that looks at a run; answered by a reply with the question's id."""
+
+    question: FindNeighbours
+
+
 class WorkerFinished(Message, frozen=True, kw_only=True):
     """The job ended; the process exits next."""
 
@@ -1037,11 +1336,13 @@ REQUESTS = (
     DescribeDataset, ListRecords, FetchThumbnails, OpenRecord, EditRecords, ExamineDataset, PlanCombine, StartCombine,
     PlanExport, StartExport, DeleteDataset, DryRun, CheckSettings, StartRun, ControlRun, ContinueRun, DeleteRun,
     FetchRun, FetchLog, ListInspections, FetchInspection, Watch, Evaluate, Project, SetBudget, StopEngine,
+    MakeFeatures, ListFeatures, DeleteFeatures, MakeMap, ListMaps, FetchMap, DeleteMap, FindNeighbours,
+    MakeNeighbourhood, ListNeighbourhoods, FetchNeighbourhood, CompareLayers,
 )  # fmt: skip
 REPLIES = (
     Welcome, Failed, Done, Snapshot, Methods, SampleList, Peeked, Planned, CombinePlanned, ExportPlanned, JobAccepted,
     DatasetDescribed, Records, Thumbnails, RecordOpened, SettingsChecked, RunAccepted, RunHistory, LogTail,
-    StoredInspections, InspectionData,
+    StoredInspections, InspectionData, FeatureSets, Maps, MapData, NeighboursFound, Neighbourhoods, NeighbourhoodData,
 )  # fmt: skip
 EVENTS = (
     RunChanged, RunRemoved, MetricsAppended, EventsAppended, InspectionStored, ViewRefused, JobChanged,
@@ -1049,5 +1350,5 @@ EVENTS = (
 )  # fmt: skip
 WORKER_MESSAGES = (
     WorkerReady, WorkerMetrics, WorkerEvents, WorkerStored, WorkerView, WorkerRefused, WorkerProgress,
-    WorkerAlive, WorkerFinished, WorkerCommand,
+    WorkerAlive, WorkerFinished, WorkerCommand, WorkerAsked,
 )  # fmt: skip

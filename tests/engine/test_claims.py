@@ -83,6 +83,19 @@ def test_that_a_saved_result_reaches_the_description(tmp_path: Path, monkeypatch
     assert info.claim.measured == result
 
 
+def test_that_a_result_from_before_processor_time_was_measured_is_still_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_measured(concluded([0.8, 0.82], [0.5, 0.51]), tmp_path)
+    document = msgspec.json.decode(path.read_bytes())
+    del document["processor_seconds"]
+    path.write_bytes(msgspec.json.encode(document))
+    monkeypatch.setattr(describe, "CLAIMS", tmp_path)
+    result = describe.load_measured("mae")
+    assert result is not None
+    assert result.processor_seconds == -1
+
+
 def short(method: Method) -> Method:
     """The claim with two steps and a metric that reads both parts."""
 
@@ -110,6 +123,7 @@ def test_that_an_experiment_trains_every_arm_with_every_seed(monkeypatch: pytest
     assert (trained.name, trained.seeds) == ("two steps", (3, 4))
     assert all(a != b for a, b in zip(trained.values, untrained.values, strict=True))
     assert result.details["measured"]["untrained"]["records"] == [80.0, 80.0]
+    assert result.processor_seconds > 0
     assert [done for done, _, _ in said] == [0.0, 0.0, 1.0, 2.0, 3.0, 4.0]
 
 
