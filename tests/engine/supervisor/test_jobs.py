@@ -100,6 +100,7 @@ def test_that_a_damaged_dataset_is_named_and_the_librarian_goes_on(
 ) -> None:
     window.attach()
     damaged = engine_process.workspace / "datasets" / "damaged.h5"
+    damaged.parent.mkdir(exist_ok=True)
     damaged.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 20)
     reply = window.ask(m.DescribeDataset(id=new_id(), dataset=str(damaged)))
     assert isinstance(reply, m.Failed)

@@ -186,12 +186,13 @@ def test_that_a_full_disk_leaves_earlier_checkpoints_and_no_rubbish(tmp_path: Pa
 
 
 @pytest.mark.kill
-def test_that_two_hundred_kills_while_saving_never_lose_an_announced_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [50, pytest.param(200, marks=(pytest.mark.slow, pytest.mark.timeout(1500)))])
+def test_that_kills_while_saving_never_lose_an_announced_checkpoint(tmp_path: Path, kills: int) -> None:
     generator = random.Random(17)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.engine.training.save_child"])
     announced = 0
-    for _ in range(200):
+    for _ in range(kills):
         first = (saved_steps(tmp_path) or [0])[-1] + 1
         mine, theirs = context.Pipe(duplex=False)
         child = context.Process(target=save_forever, args=(tmp_path, first, theirs))
