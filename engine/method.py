@@ -122,6 +122,8 @@ class Look:
     compute: Callable[[nn.Module, Batch, Choice, Any, Rng], Inspection]
     description: str = ""
     windows: Literal["fixed", "random"] = "fixed"  # "random": several windows a record and their places, as in training
+    steers: tuple[str, ...] = ()  # settings that may differ from the run's while looking: share and shape of a mask
+    takes_mask: bool = False  # its mask comes from `engine.views.masks` with `rng`, and may be painted by hand
 
 
 class Pass(Protocol):

@@ -58,6 +58,12 @@ def check_record(method: Method) -> None:
     if not method.inspections or not method.needs or not method.families:
         raise MethodError("The record lacks inspections, needs or families.", "Declare at least one of each.")
     names = [look.name for look in method.inspections]
+    for look in method.inspections:
+        unknown = [name for name in look.steers if name not in method.config.__struct_fields__]
+        if unknown:
+            raise MethodError(
+                f"View {look.name!r} steers {unknown}, which are no settings.", "Name fields of the config."
+            )
     if len(set(names)) != len(names):
         raise MethodError("Two views have one name.", f"Known: {', '.join(names)}.")
     nodes = {node.id for node in method.nodes}

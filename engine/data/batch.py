@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,6 +87,8 @@ class Batch:
     specs: Mapping[str, FieldSpec] = field(default_factory=dict)  # by the same keys
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # text fields, groups and names
     places: Mapping[str, Places] = field(default_factory=dict)  # of fields of which windows were cut
+    # what views computed of these records with a model; whoever changes the model takes another batch
+    remembered: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         """Return the number of records."""

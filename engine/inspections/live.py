@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine.data.batch import Batch
 from engine.data.store import Dataset
 from engine.errors import MethodError
 from engine.evaluation.features import stratified
 from engine.feeding import open_loader
 from engine.inspections.generic import looks_for, view_infos
-from engine.method import Method
+from engine.method import Look, Method
+from engine.protocol.forms import FormField, apply_settings, describe_form
 from engine.protocol.inspections import Choice, Inspection
 from engine.protocol.messages import ViewInfo
 from engine.protocol.schema import FieldKind
@@ -26,8 +28,10 @@ SHOWN_RECORDS = 8
 class LiveViews:
     """Computes a method's views for the records that a watcher chose, or for a fixed sample of eight."""
 
-    def __init__(self, method: Method, config: Any, dataset: Dataset, *, seed: int) -> None:
+    def __init__(self, method: Method, config: Any, dataset: Dataset, *, seed: int, remembers: bool = False) -> None:
         self._method = method
+        self._remembers = remembers  # the records shown last, and what views keep of them: for models that stand still
+        self._held: tuple[tuple[Any, ...], Batch] | None = None
         self._looks = looks_for(method)
         self._config = config
         self._seed = seed
@@ -57,24 +61,56 @@ class LiveViews:
             raise MethodError(f"There is no view {view!r}.", f"Known: {', '.join(self._looks)}.")
         wanted = [record for record in choice.records if 0 <= record < self._records]
         records = np.asarray(wanted, np.int64) if wanted else self._sample[: max(1, min(choice.count, SHOWN_RECORDS))]
-        device = next(model.parameters()).device
+        config = _steered(look, self._config, choice)
         draw = choice.mask_seed if look.windows == "random" else None
-        batch = self._loader.at(records, draw=draw).to(device)
+        batch = self._batch(model, records, draw, step)
         # the mask depends on record and seed alone, so that one picture can be followed through the steps
-        rng = Rng(self._seed, choice.mask_seed, batch.index)
+        rng = Rng(self._seed, choice.mask_seed, batch.index, choice.hidden if look.takes_mask else ())
         modes = [(module, module.training) for module in model.modules()]
         state = torch.random.get_rng_state()
         model.eval()
         try:
             with torch.no_grad():
-                inspection = look.compute(model, batch, choice, self._config, rng)
+                inspection = look.compute(model, batch, choice, config, rng)
         finally:
             torch.random.set_rng_state(state)
             for module, mode in modes:
                 module.training = mode
-        values: dict[str, Any] = {"step": step, "view": view}
+        values: dict[str, Any] = {"step": step, "view": view, "takes_mask": look.takes_mask}
+        if look.steers:
+            values["steering"] = _steering(look, config)
         labels = getattr(inspection, "labels", None)
         if isinstance(labels, tuple) and not labels and self._classes:  # maps have an array of their own
             names = [self._classes[label] if label >= 0 else "" for label in self._labels[records]]
             values["labels"] = tuple(names)
         return msgspec.structs.replace(inspection, **values)
+
+    def _batch(self, model: nn.Module, records: Any, draw: int | None, step: int) -> Batch:
+        key = (id(model), step, draw, *records.tolist())
+        if self._held is not None and self._held[0] == key:
+            return self._held[1]
+        batch = self._loader.at(records, draw=draw).to(next(model.parameters()).device)
+        self._held = (key, batch) if self._remembers else None
+        return batch
+
+
+def _steered(look: Look, config: Any, choice: Choice) -> Any:
+    """Return the settings with those that a watcher chose.
+
+    Raises:
+        MethodError: the view does not steer one of them, or its value does not fit.
+    """
+    if not choice.settings:
+        return config
+    for name, _ in choice.settings:
+        if name not in look.steers:
+            raise MethodError(f"{look.title} does not steer the setting {name!r}.", f"It steers {look.steers}.")
+    changed, problems = apply_settings(config, dict(choice.settings))
+    if problems:
+        raise MethodError(" ".join(problem.message for problem in problems), "Choose another value.")
+    return changed
+
+
+def _steering(look: Look, config: Any) -> tuple[FormField, ...]:
+    fields = {field.name: field for field in describe_form(type(config))}
+    return tuple(msgspec.structs.replace(fields[name], default=getattr(config, name)) for name in look.steers)

@@ -1,10 +1,10 @@
-"""Looks at a run that rests: holds the model of its newest checkpoint and computes what is asked, until stopped."""
+"""Looks at checkpoints of a run: holds the models that were asked for and computes what is asked, until stopped."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from engine.errors import SelfsightError
 from engine.inspections.live import LiveViews
@@ -32,14 +32,47 @@ class Link(Protocol):
         ...
 
 
-def look_at(path: Path, link: Link) -> None:
-    """Compute each watched view once for each choice, until the command to stop comes.
+class Shelf:
+    """The checkpoints of a run, each with the data it is looked at with, that were asked for last; opened when wanted.
 
-    Raises:
-        SelfsightError: the run, its checkpoint or its data cannot be opened.
+    A context manager. `HELD` models are kept, and with each what its views remember.
     """
-    with OpenedRun(path) as run:
-        views = LiveViews(run.method, run.config, run.dataset, seed=run.spec.seed)
+
+    HELD = 3
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._held: dict[tuple[int, str], tuple[OpenedRun, LiveViews]] = {}  # the one used last comes last
+
+    def at(self, choice: Choice) -> tuple[OpenedRun, LiveViews]:
+        """Return the checkpoint and the data that a choice means.
+
+        Raises:
+            SelfsightError: the run, its checkpoint or its data cannot be opened, or the data does not fit.
+        """
+        key = (choice.step, choice.dataset)
+        found = self._held.pop(key, None)
+        if found is None:
+            while len(self._held) >= self.HELD:
+                self._held.pop(next(iter(self._held)))[0].close()
+            run = OpenedRun(self.path, step=choice.step if choice.step >= 0 else None, dataset_path=choice.dataset)
+            found = run, LiveViews(run.method, run.config, run.dataset, seed=run.spec.seed, remembers=True)
+        self._held[key] = found
+        return found
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close all data."""
+        for run, _views in self._held.values():
+            run.close()
+
+
+def look_at(path: Path, link: Link) -> None:
+    """Compute each watched view once for each choice, until the command to stop comes."""
+    with Shelf(path) as shelf:
         waiting: dict[str, Choice] = {}
         while True:
             for command in link.commands():
@@ -56,6 +89,7 @@ def look_at(path: Path, link: Link) -> None:
             choice = waiting.pop(view)
             began = time.monotonic()
             try:
+                run, views = shelf.at(choice)
                 inspection = views.compute(run.model, view, choice, run.step)
             except _VIEW_FAILURES as error:
                 failure = (
@@ -63,6 +97,6 @@ def look_at(path: Path, link: Link) -> None:
                     if isinstance(error, SelfsightError)
                     else Failure(kind="method", message=f"The view {view} cannot be shown: {error}")
                 )
-                link.refuse(run.folder.name, view, failure)
+                link.refuse(path.name, view, failure)
             else:
-                link.view(run.folder.name, inspection, time.monotonic() - began)
+                link.view(path.name, inspection, time.monotonic() - began)

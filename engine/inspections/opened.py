@@ -73,4 +73,8 @@ class OpenedRun:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the dataset."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the dataset."""
         self.dataset.close()

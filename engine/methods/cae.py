@@ -498,11 +498,13 @@ METHOD = Method(
     prepare=Prepare(run=learn_vocabulary, what="k-means over patches", records=4000),
     inspections=(
         Look("reconstruction", Reconstruction, "Reconstruction", show_reconstruction,
-             "The picture, what the encoder saw of it, and what was decoded from the predicted latents."),
+             "The picture, what the encoder saw of it, and what was decoded from the predicted latents.",
+             steers=("mask_share", "mask_shape"), takes_mask=True),
         Look("latent-space", Reconstruction, "Latent-space check", show_latent_space,
              "The decoder reads the encoder's own latents: it can only if predictions live in the encoder's space."),
         Look("regressor-attention", Attention, "Where the regressor looks", show_regressor_attention,
-             "Attention of one hidden place over visible latents and other hidden places."),
+             "Attention of one hidden place over visible latents and other hidden places.",
+             steers=("mask_share", "mask_shape"), takes_mask=True),
     ),
     nodes=(
         PipelineNode(id="picture", text="masked picture", column=0, row=0.5, role="data"),

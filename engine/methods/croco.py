@@ -545,7 +545,7 @@ METHOD = Method(
     inspections=(
         Look("completion", Pictures, "Completion", show_completion,
              "The second view, the masked first one and what is painted; then the same with a wrong second view, a "
-             "grey one, and the first view twice."),
+             "grey one, and the first view twice.", steers=("mask_share",), takes_mask=True),
         Look("matches", Matches, "Correspondences", show_matches,
              "For each patch of the first view the patch of the second that it looks at most."),
         Look("cross-attention", Attention, "Cross-attention", show_cross_attention,

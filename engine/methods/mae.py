@@ -264,9 +264,11 @@ METHOD = Method(
     model=MAE,
     inspections=(
         Look("reconstruction", Reconstruction, "Reconstruction", show_reconstruction,
-             "The picture, what the encoder saw of it, and what the decoder painted in; visible patches are pasted."),
+             "The picture, what the encoder saw of it, and what the decoder painted in; visible patches are pasted.",
+             steers=("mask_share", "mask_shape"), takes_mask=True),
         Look("decoder-attention", Attention, "Where the decoder looks", show_decoder_attention,
-             "Attention of one place in the decoder over all places of the masked picture."),
+             "Attention of one place in the decoder over all places of the masked picture.",
+             steers=("mask_share", "mask_shape"), takes_mask=True),
     ),
     nodes=(
         PipelineNode(id="picture", text="masked picture", column=0, row=0, role="data"),

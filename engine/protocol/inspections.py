@@ -8,10 +8,12 @@ replayed, and travels as a header plus raw array frames (`wire.py`).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
+
+from engine.protocol.forms import FormField
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -23,6 +25,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     title: str
     step: int  # the step after which it was computed
     note: str = ""  # what the reader must know to read it right (how values were un-normalised, …)
+    steering: tuple[FormField, ...] = ()  # settings that `Choice.settings` may change; `default` is what was used
+    takes_mask: bool = False  # whether `Choice.hidden` may choose the mask
 
 
 class Spatial(Inspection, frozen=True, kw_only=True):
@@ -241,10 +245,23 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     NEWEST: ClassVar[int] = -1
 
+    step: int = NEWEST  # of a stored checkpoint; -1 = as it is now
+    dataset: str = ""  # path of other data that fits; "" = the run's own
     records: tuple[int, ...] = ()  # which records to show; () = the run's fixed sample
     count: int = 4  # how many, when records is ()
     layer: int = NEWEST  # 0-based block; -1 = the last
+    attention: Literal["block", "rollout"] = "block"  # of one block, or followed through all blocks up to it
     query: int = -1  # token index in the grid; -1 = class token, or the centre where there is none
     slice: int = NEWEST
     mask_seed: int = 0
+    hidden: tuple[int, ...] = ()  # token indices hidden by hand; () = the method draws its mask
+    settings: tuple[tuple[str, bool | int | float | str], ...] = ()  # instead of the run's, of those that a view steers
+    components: Annotated[int, msgspec.Meta(ge=0)] = 0  # the first of the three components that are colours
+    segments: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0  # k of k-means over dense features; 0 = none
+    fit_records: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0  # colours fitted on so many; 0 = on the shown ones
     projection: str = "PCA"
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether a stored checkpoint or other data is meant, which a process that trains does not look at."""
+        return self.step != self.NEWEST or self.dataset != ""

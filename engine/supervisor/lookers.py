@@ -1,7 +1,8 @@
-"""Resting runs that somebody looks at: a process each, which holds the model of the newest checkpoint.
+"""Stored checkpoints that somebody looks at: a process for each run, which holds the models it was asked for.
 
-A training run computes its live views itself. Of a run that rests, a view is computed here as soon as a window
-watches it with a choice of its own; the process ends a minute after nobody does, or when the run goes on.
+A training run computes its live views itself. Of a run that rests, of a stored checkpoint and with other data, a view
+is computed here as soon as a window watches it; the process ends a minute after nobody does, or when the run goes on
+and nobody asks for a stored checkpoint.
 """
 
 from __future__ import annotations
@@ -36,10 +37,13 @@ class _Looker:
 
 
 class Lookers:
-    """All processes that look at resting runs. `is_resting` says whether a run can be looked at this way."""
+    """All processes that look at checkpoints.
 
-    def __init__(self, core: Core, is_resting: Callable[[str], bool]) -> None:
-        self._core, self._is_resting = core, is_resting
+    `is_resting` says whether a run has one and no process of its own, `has_checkpoint` whether it has one.
+    """
+
+    def __init__(self, core: Core, is_resting: Callable[[str], bool], has_checkpoint: Callable[[str], bool]) -> None:
+        self._core, self._is_resting, self._has_checkpoint = core, is_resting, has_checkpoint
         self._live: dict[str, _Looker] = {}
         self._refused: dict[str, Watched] = {}  # what a process that failed was asked for: not asked again
 
@@ -52,7 +56,7 @@ class Lookers:
         now = time.monotonic()
         views: dict[str, Watched] = {}
         for (run, view), choice in wanted.items():
-            if self._is_resting(run):
+            if self._is_resting(run) or (choice.is_elsewhere and self._has_checkpoint(run)):
                 views.setdefault(run, {})[view] = choice
         for run, watched in views.items():
             if self._refused.get(run) == watched:

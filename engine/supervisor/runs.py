@@ -93,10 +93,14 @@ class Runs:
             raise RunError(f"There is no run {run!r} in this workspace.", "It may have been deleted.")
         return row
 
+    def has_checkpoint(self, run: str) -> bool:
+        """Whether a run has a checkpoint."""
+        row = self.rows.get(run)
+        return row is not None and row.saved_step >= 0
+
     def can_be_looked_at(self, run: str) -> bool:
         """Whether a run rests and has a checkpoint."""
-        row = self.rows.get(run)
-        return row is not None and run not in self.live and row.saved_step >= 0
+        return run not in self.live and self.has_checkpoint(run)
 
     def user_of(self, dataset: str) -> str:
         """Return a run that trains on a dataset or waits to, or ""."""
@@ -298,7 +302,7 @@ class Runs:
         for run, live in self.live.items():
             if not live.child.identity:
                 continue
-            views = {view: choice for (of, view), choice in wanted.items() if of == run}
+            views = {view: choice for (of, view), choice in wanted.items() if of == run and not choice.is_elsewhere}
             for view, choice in views.items():
                 if live.told.get(view) != choice:
                     self._command(live, "watch", view=view, choice=choice)

@@ -78,7 +78,7 @@ class Server:
         self._core = core
         self._runs = Runs(core)
         self._jobs = Jobs(core, self._job_done)
-        self._lookers = Lookers(core, self._runs.can_be_looked_at)
+        self._lookers = Lookers(core, self._runs.can_be_looked_at, self._runs.has_checkpoint)
         self._reader = Librarian(core, "reader", limit_s=120.0)
         self._planner = Librarian(core, "planner", limit_s=600.0)
         self._datasets = Datasets(core, self._reader)

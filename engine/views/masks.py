@@ -1,4 +1,7 @@
-"""Masks over grids of tokens with exact counts; 1 means masked."""
+"""Masks over grids of tokens with exact counts; 1 means masked.
+
+Where somebody chose a mask by hand (`Rng.hidden`), it takes the place of the drawn one.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,29 @@ def mask_from(mask: Tensor, masked: int) -> Mask:
     return Mask(mask, order[:, :visible], order[:, visible:], order.argsort(dim=1))
 
 
+def _chosen(rng: Rng, tokens: int) -> Mask | None:
+    """Return the mask that was chosen by hand, for every record of the stream; None where there is none.
+
+    Raises:
+        ConfigError: it names tokens that are not there, or leaves none visible.
+    """
+    if not rng.hidden:
+        return None
+    hidden = sorted(set(rng.hidden))
+    if hidden[0] < 0 or hidden[-1] >= tokens or len(hidden) == tokens:
+        raise ConfigError(
+            f"A painted mask of {len(hidden)} tokens does not fit {tokens} tokens.",
+            "Paint it anew, and leave at least one token visible.",
+        )
+    mask = torch.zeros(tokens, dtype=torch.bool, device=rng.device)
+    mask[hidden] = True
+    return mask_from(mask.expand(len(rng), -1), len(hidden))
+
+
 def random_mask(rng: Rng, tokens: int, masked: int) -> Mask:
     """Hide `masked` of `tokens` tokens, uniformly (He et al. 2022)."""
     _check_count(tokens, masked)
-    return mask_from(_random_exact(rng.words(tokens), masked), masked)
+    return _chosen(rng, tokens) or mask_from(_random_exact(rng.words(tokens), masked), masked)
 
 
 def _check_count(tokens: int, masked: int) -> None:
@@ -53,6 +75,9 @@ def _random_exact(scores: Tensor, masked: int) -> Tensor:
 def tube_mask(rng: Rng, frames: int, tokens: int, masked: int) -> Mask:
     """Hide the same `masked` of `tokens` places in each of `frames` frames (VideoMAE); N = frames × tokens."""
     _check_count(tokens, masked)
+    chosen = _chosen(rng, frames * tokens)
+    if chosen is not None:
+        return chosen
     mask = _random_exact(rng.words(tokens), masked)
     return mask_from(mask.repeat(1, frames), frames * masked)
 
@@ -67,6 +92,9 @@ def grid_mask(rng: Rng, grid: Sequence[int], stride: int = 2) -> Mask:
         raise ConfigError(
             f"A {'×'.join(map(str, grid))} grid has no whole cells of {stride}.", "Change the patch size."
         )
+    chosen = _chosen(rng, math.prod(grid))
+    if chosen is not None:
+        return chosen
     place = rng.integers(0, stride, len(grid))  # (B, n)
     keep = torch.ones((len(rng), *grid), dtype=torch.bool, device=rng.device)
     for axis, side in enumerate(grid):
@@ -149,6 +177,9 @@ def block_mask(
     """
     tokens = grid[0] * grid[1]
     _check_count(tokens, masked)
+    chosen = _chosen(rng, tokens)
+    if chosen is not None:
+        return chosen
     budget = torch.full((len(rng),), masked, dtype=torch.int64, device=rng.device)
     state = _rectangles(rng.spawn("rectangles"), grid, budget, float(min_block), aspect, 10, attempts)
     mask = state.mask
@@ -175,6 +206,9 @@ def block_mask_ibot(
     Returns:
         (B, N) bool, True = masked; the counts differ from record to record.
     """
+    chosen = _chosen(rng, grid[0] * grid[1])
+    if chosen is not None:
+        return chosen.mask
     draws = rng.spawn("ratio").uniform(2)
     share = ratio + variation * (2 * draws[:, 1] - 1)
     share = torch.where(draws[:, 0] < chance, share, 0.0)

@@ -53,10 +53,12 @@ class Rng:
         seed: of the run.
         step: of the training; any integer.
         index: (B,) int64, record numbers; the draws live on its device.
+        hidden: tokens of a mask that was chosen by hand; masks take it instead of a drawn one. () = they are drawn.
     """
 
-    def __init__(self, seed: int, step: int, index: Tensor) -> None:
+    def __init__(self, seed: int, step: int, index: Tensor, hidden: tuple[int, ...] = ()) -> None:
         self._index = index
+        self.hidden = hidden
         self._base = _mix_word(_mix_word(seed & _WORD) ^ (step & _WORD))
         self._key = _mix(index.to(torch.int64) ^ _signed(self._base))
         self._counter = 0
@@ -77,7 +79,7 @@ class Rng:
         The same name gives the same stream, and drawing from one never moves the other.
         """
         digest = hashlib.blake2b(str(name).encode(), digest_size=8).digest()
-        return Rng(self._base ^ int.from_bytes(digest, "little"), 0, self._index)
+        return Rng(self._base ^ int.from_bytes(digest, "little"), 0, self._index, self.hidden)
 
     def words(self, *shape: int) -> Tensor:
         """Return uniform 64-bit words as int64, (B, *shape)."""
