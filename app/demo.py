@@ -183,10 +183,9 @@ class Demo(QObject):
             "seconds": summary.seconds if summary else 0.0,
             "latest": summary.latest if summary else {},
             "evaluation": self.results,
-            "longest_stall_ms": round(self.stall.longest_ms, 1),
-            "longest_own_stall_ms": round(self.stall.longest_own_ms, 1),
-            "longest_busy_ms": round(self.stall.longest_busy_ms, 1),
             "stalls_over_100_ms": self.stall.count,
+            "own_stalls_over_100_ms": self.stall.own_count,
+            **stall_report(self.stall),
             "pictures": self.pictures,
         }
         (self.out / "summary.json").write_text(json.dumps(report, indent=2))
@@ -200,11 +199,27 @@ class Demo(QObject):
                 f"(untrained network {100 * details.get('untrained', 0):.1f} %, "
                 f"chance {100 * details.get('chance', 0):.1f} %)"
             )
+        longest = self.stall.longest
         self.say(
-            f"The window never stood still longer than {self.stall.longest_ms:.0f} ms, of which at most "
-            f"{self.stall.longest_own_ms:.0f} ms were its own work (wanted: {1000 * self.stall.budget_s:.0f})."
+            f"The window never kept anybody waiting longer than {1000 * self.stall.longest_own_s:.0f} ms by what it "
+            f"did itself (wanted: {1000 * self.stall.budget_s:.0f}). With the computer's other work it once stood "
+            f"still for {1000 * longest.seconds:.0f} ms."
         )
         self.say(f"Results, pictures and the run are in {self.out}.")
+
+
+def stall_report(stall: StallMonitor) -> dict[str, float]:
+    """Return the longest gap of the event loop, and the longest of each part of one, in milliseconds."""
+    longest = stall.longest
+    found = {
+        "stall": longest.seconds,  # from one turn of the event loop to the next
+        "own": stall.longest_own_s,  # working and in calls that wait: what is the window's fault
+        "busy": longest.busy_s,
+        "blocked": longest.blocked_s,
+        "waited": longest.waited_s,  # other programs had the processor
+        "stolen": longest.stolen_s,  # the host of this virtual machine had it
+    }
+    return {f"longest_{name}_ms": round(1000 * seconds, 1) for name, seconds in found.items()}
 
 
 def main() -> int:

@@ -1,7 +1,8 @@
 """Watches that the window's thread never waits: a gap above 100 ms is kept with what that thread was doing.
 
-Of a gap, the time in which the thread was ready and other programs had the processor is told apart, where the system
-says it (Linux): on a busy computer nobody's window turns faster, but what is left is ours.
+Of a gap, the time in which the thread was ready and other programs, or other guests of the host, had the processor is
+told apart, where the system says it (Linux): on a busy computer nobody's window turns faster, but what is left, work
+and calls that wait, is ours.
 """
 
 from __future__ import annotations
@@ -15,22 +16,21 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer
+
+from app.widgets.thread_clock import Reading, Span, ThreadClock, between
 
 logger = logging.getLogger(__name__)
 BUDGET_S = 0.1
 KEPT = 100
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Stall:
     """One time in which the event loop did not turn."""
 
-    seconds: float
-    own_s: float  # without the time in which other programs had the processor
-    busy_s: float  # on the processor; the rest of `own_s` is waiting for a lock, a disk, or a processor that was taken
+    span: Span
     stack: str  # where the window's thread was while the loop stood, "" if it was over before the watchdog looked
 
 
@@ -42,12 +42,11 @@ class StallMonitor(QObject):
         self.budget_s = budget_s
         self.stalls: list[Stall] = []  # the newest
         self.count = 0
-        self._longest_s = 0.0
-        self._longest_own_s = 0.0
-        self._longest_busy_s = 0.0
-        self._turned = time.monotonic()
-        self._queued = 0.0
-        self._busy = 0.0
+        self.own_count = 0  # of them, those in which the thread's own time was above the budget
+        self.longest = Span(0.0, 0.0, 0.0, 0.0, 0.0)  # of each part the longest in one gap, above the budget or not
+        self.longest_own_s = 0.0
+        self._clock = ThreadClock()
+        self._turned: Reading = self._clock.read()
         self._stack = ""
         self._thread = threading.get_ident()
         self._stop = threading.Event()
@@ -61,6 +60,8 @@ class StallMonitor(QObject):
         if self._watchdog is not None:
             return
         self._thread = threading.get_ident()
+        self._clock.close()
+        self._clock = ThreadClock()  # of this thread
         self._begin_anew()
         self._stop.clear()
         self._timer.start()
@@ -74,6 +75,7 @@ class StallMonitor(QObject):
         if self._watchdog is not None:
             self._watchdog.join()
             self._watchdog = None
+        self._clock.close()
 
     @contextlib.contextmanager
     def excused(self) -> Iterator[None]:
@@ -84,55 +86,40 @@ class StallMonitor(QObject):
         finally:
             self._begin_anew()
 
-    @property
-    def longest_own_ms(self) -> float:
-        """The longest gap so far without the time in which other programs had the processor, in milliseconds."""
-        return 1000 * self._longest_own_s
-
-    @property
-    def longest_busy_ms(self) -> float:
-        """The longest time on the processor in a gap so far, in milliseconds."""
-        return 1000 * self._longest_busy_s
-
-    @property
-    def longest_ms(self) -> float:
-        """The longest gap so far in milliseconds, 0 if none was above the budget."""
-        return 1000 * self._longest_s
-
     def _turn(self) -> None:
-        now = time.monotonic()
-        gap, self._turned = now - self._turned, now
-        queued, busy = queued_s(), time.thread_time()
-        own, self._queued = max(0.0, gap - (queued - self._queued)), queued
-        worked, self._busy = busy - self._busy, busy
+        now = self._clock.read()
+        span, self._turned = between(self._turned, now), now
         stack, self._stack = self._stack, ""
-        if gap > self.budget_s:
+        self.longest_own_s = max(self.longest_own_s, span.own_s)
+        self.longest = longest_parts(self.longest, span)
+        if span.seconds > self.budget_s:
             self.count += 1
-            self._longest_s, self._longest_own_s = max(self._longest_s, gap), max(self._longest_own_s, own)
-            self._longest_busy_s = max(self._longest_busy_s, worked)
-            self.stalls.append(Stall(gap, own, worked, stack))
+            self.own_count += span.own_s > self.budget_s
+            self.stalls.append(Stall(span, stack))
             del self.stalls[:-KEPT]
-            said = "the window stood still for %.0f ms, %.0f of them its own, %.0f on the processor\n%s"
-            logger.warning(said, gap * 1000, own * 1000, worked * 1000, stack)
+            logger.warning("%s\n%s", said(span), stack)
 
     def _begin_anew(self) -> None:
-        self._turned, self._queued, self._busy, self._stack = time.monotonic(), queued_s(), time.thread_time(), ""
+        self._turned, self._stack = self._clock.read(), ""
 
     def _watch(self) -> None:
         while not self._stop.wait(self.budget_s / 4):
-            if time.monotonic() - self._turned > self.budget_s and not self._stack:
+            if time.monotonic() - self._turned.at_s > self.budget_s and not self._stack:
                 self._stack = stack_of(self._thread)
 
 
-_SCHEDULER = Path("/proc/thread-self/schedstat")
+def longest_parts(one: Span, other: Span) -> Span:
+    """Return the longer of every part of two gaps."""
+    return Span(*(max(getattr(one, name), getattr(other, name)) for name in Span.__slots__))
 
 
-def queued_s() -> float:
-    """Return for how long the calling thread has been ready to run while others ran, in seconds; 0 = unknown."""
-    try:
-        return int(_SCHEDULER.read_text().split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):
-        return 0.0
+def said(span: Span) -> str:
+    """Return what became of a gap, in milliseconds."""
+    return (
+        f"the window stood still for {1000 * span.seconds:.0f} ms: {1000 * span.busy_s:.0f} working, "
+        f"{1000 * span.blocked_s:.0f} in calls that wait, {1000 * span.waited_s:.0f} waiting for a processor, "
+        f"{1000 * span.stolen_s:.0f} stolen by the host"
+    )
 
 
 def stack_of(thread: int) -> str:

@@ -103,7 +103,6 @@ def test_that_a_stall_is_kept_with_the_place_it_happened(qtbot: QtBot, caplog: p
     monitor.start()
 
     def hold_up_the_window() -> None:
-        qtbot.waitUntil(lambda: monitor._turned > 0)
         while not monitor._stack:  # until the watchdog has seen it
             pass
 
@@ -112,4 +111,4 @@ def test_that_a_stall_is_kept_with_the_place_it_happened(qtbot: QtBot, caplog: p
         qtbot.waitUntil(lambda: monitor.count > 0)
     monitor.stop()
     assert any("hold_up_the_window" in stall.stack for stall in monitor.stalls)
-    assert monitor.longest_ms > 20
+    assert monitor.longest.seconds > 0.02
