@@ -46,6 +46,7 @@ NEEDS = (
     Need(kinds=(FieldKind.NUMBER,), of="bag", suffix="stains", what="the stain of each patch"),
     Need(kinds=(FieldKind.NUMBER,), of="bag", suffix="coordinates", optional=True, what="where patches lie, for views"),
 )
+SIGNAL = Need(kinds=(FieldKind.NUMBER,), of="bag", suffix="signal", what="which patches carry the case, to test")
 SHOWN_TOKENS = 256
 
 
@@ -226,7 +227,11 @@ def show_stain_map(model: nn.Module, batch: Batch, choice: Choice, config: Any, 
 
 
 def measure_few_shot(model: nn.Module, data: ClaimData, config: Any, rng: Rng) -> dict[str, float]:  # noqa: ARG001
-    """Return the few-shot area under the curve (k = 10, ten draws), and how often the right case is found first."""
+    """Return the few-shot area under the curve (k = 10, ten draws), and how often the right case is found first.
+
+    Where the data say which patches carry the case, also the share of the attention on H&E that these get, and which
+    share of the patches they are.
+    """
     assert isinstance(model, MADELEINE)
     features, labels = data.features(model, "test")
     slides = torch.cat([F.normalize(model.slides(batch), dim=2) for batch in data.batches("test", 0)])
@@ -236,10 +241,31 @@ def measure_few_shot(model: nn.Module, data: ClaimData, config: Any, rng: Rng) -
         for stain in range(1, len(model.stains))
         if (both := exists[:, 0] & exists[:, stain]).any()
     ]
+    attended, even = attention_on_signal(model, data)
     return {
         "few-shot AUC": float(few_shot_auc(features.numpy(), labels.numpy(), 10).mean()),
         "right case found first": float(torch.stack(found).mean()),
+        "attention on signal patches": attended,
+        "signal patches": even,
     }
+
+
+def attention_on_signal(model: MADELEINE, data: ClaimData) -> tuple[float, float]:
+    """Return the attention on those H&E patches that carry their case, mean of heads and cases, and their share."""
+    weights, carries, members, sizes = [], [], [], []
+    for batch in data.batches("test", 0):
+        weights.append(_attended(model, batch)[1].mean(dim=1))
+        carries.append(batch.ragged("bag_signal").data)
+        members.append(batch.ragged("bag_stains").data == 0)
+        sizes.append(batch.ragged("bag").lengths)
+    he = torch.cat(members)
+    cases = torch.cat(sizes)
+    owner = torch.arange(len(cases), device=he.device).repeat_interleave(cases)[he]
+    carried = torch.cat(carries)[he].double()
+    measured = torch.stack((torch.cat(weights)[he].double() * carried, carried, torch.ones_like(carried)))
+    sums = torch.zeros(3, len(cases), dtype=torch.float64, device=he.device).index_add(1, owner, measured)
+    there = sums[2] > 0
+    return float(sums[0, there].mean()), float((sums[1, there] / sums[2, there]).mean())
 
 
 # fmt: off
@@ -320,6 +346,7 @@ METHOD = Method(
             Arm("global, temperature 0.001", config={"local_weight": 0.0, "temperature": 0.001}),
         ),
         metric=measure_few_shot,
+        needs=(SIGNAL,),
         primary="few-shot AUC",
         expected="more than 0.1 above the mean of the patches. That the local part helps is a claim about "
                  "large data and consecutive sections, whose background corresponds; here it does not",
