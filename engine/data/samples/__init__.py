@@ -37,6 +37,7 @@ from engine.data.samples.shapes3d import SHAPES3D
 from engine.data.samples.shapescenes import SHAPESCENES
 from engine.data.samples.shapetex import SHAPETEX
 from engine.data.samples.speeds import SPEEDS_SAMPLE
+from engine.data.samples.spot_pairs import SPOT_PAIRS
 from engine.data.samples.stains import STAINS_SAMPLE
 from engine.data.samples.stereo import STEREO
 from engine.data.samples.textures import TEXTURES
@@ -57,6 +58,7 @@ _SAMPLES: tuple[Sample, ...] = (
     PHANTOMS,
     HEARTS,
     CELLS,
+    SPOT_PAIRS,
     SPEEDS_SAMPLE,
     MOVING_DIGITS,
     TRACKS,

@@ -6,7 +6,7 @@ in every class. Every assay stains other structures, in another order, so that r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -113,19 +113,24 @@ def _draw_spots(spots: Array, sigma: Array) -> Array:
     return np.minimum(0.8 * np.einsum("nkh,nkw->nhw", rows, columns), 1.0)
 
 
-def make_pieces() -> Iterator[Columns]:
-    """Yield the columns, three hundred records at a time."""
-    chosen = tuple(ASSAYS.values())
+def make_pieces(assays: Mapping[str, tuple[int, ...]] = ASSAYS, seed: int = _SEED) -> Iterator[Columns]:
+    """Yield the columns, three hundred records at a time.
+
+    Args:
+        assays: name → numbers of the stains, in the order of the channels; without both spots the class is unknown.
+        seed: of everything.
+    """
+    chosen = tuple(assays.values())
     for split, first, count in pieces_of(COUNTS, 300):
-        random = seeded(_SEED, first)
-        label, assay = random.integers(0, len(CLASSES), count), random.integers(0, len(ASSAYS), count)
+        random = seeded(seed, first)
+        label, assay = random.integers(0, len(CLASSES), count), random.integers(0, len(assays), count)
         plate = random.integers(0, _PLATES, count) + _PLATES * split  # no plate is in two splits
         stains, shared = make_stains(random, label)
-        gain = np.array([seeded(_SEED, 1, int(each)).uniform(0.75, 1.1, len(STAINS)) for each in plate], np.float32)
+        gain = np.array([seeded(seed, 1, int(each)).uniform(0.75, 1.1, len(STAINS)) for each in plate], np.float32)
         stains = stains * gain[:, :, None, None] + _NOISE * random.standard_normal(stains.shape, np.float32) + 0.06
         stains = to_bytes(stains)
         channels = [np.array(chosen[each], np.int64) for each in assay]
-        hidden = assay == list(ASSAYS).index("nuclei")
+        hidden = np.array([not {0, 1} <= set(chosen[each]) for each in assay])  # the class lies between both spots
         yield {
             "image": [stains[number][which] for number, which in enumerate(channels)],
             companion("image", "names"): channels,

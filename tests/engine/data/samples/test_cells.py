@@ -4,6 +4,7 @@ import numpy as np
 
 from engine.data.samples.cells import ASSAYS, CLASSES, STAINS, make_pieces, make_stains
 from engine.data.samples.noise import seeded
+from engine.data.samples.spot_pairs import make_pairs
 
 
 def test_that_two_spot_channels_agree_as_the_class_says() -> None:
@@ -37,3 +38,14 @@ def test_that_records_have_the_channels_of_their_assay() -> None:
     unknown = np.asarray(piece["assay"]) == list(ASSAYS).index("nuclei")
     assert np.array_equal(np.asarray(piece["label"]) == -1, unknown)
     assert set(piece["label"]) == {-1, *range(len(CLASSES))}
+
+
+def test_that_every_record_of_spot_pairs_has_both_spots_first_and_a_known_class() -> None:
+    piece = next(make_pairs())
+    assert {tuple(channels) for channels in piece["image_names"]} == {(0, 1), (0, 1, 2), (0, 1, 2, 3)}
+    assert set(piece["label"]) == set(range(len(CLASSES)))
+    together = [np.corrcoef(image[0].ravel(), image[1].ravel())[0, 1] for image in piece["image"]]
+    means = [
+        np.mean([one for one, label in zip(together, piece["label"], strict=True) if label == k]) for k in range(3)
+    ]
+    assert means[0] > means[1] + 0.3 > means[2] + 0.6
