@@ -176,6 +176,28 @@ def _project(job: JobFile, link: SocketLink) -> dict[str, Any]:
     return project_run(path, job.arguments["projection"], int(job.arguments["step"]), link.progress_or_cancel)
 
 
+def _opened_choice(job: JobFile) -> tuple[Path, m.FeatureChoice, str]:
+    choice = msgspec.convert(job.arguments["choice"], m.FeatureChoice)
+    return Path(job.arguments["path"]), choice, str(job.arguments["dataset"])
+
+
+def _features(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.inspections.embedding import make_features
+
+    path, choice, dataset = _opened_choice(job)
+    dense = bool(job.arguments["dense"])
+    return make_features(path, choice, link.progress_or_cancel, dataset_path=dataset, dense=dense)
+
+
+def _map(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.inspections.mapping import make_maps
+
+    path, choice, dataset = _opened_choice(job)
+    options = msgspec.convert(job.arguments["options"], m.MapOptions)
+    steps, onto = tuple(job.arguments["steps"]), str(job.arguments["onto"])
+    return make_maps(path, choice, options, link.progress_or_cancel, steps=steps, onto=onto, dataset_path=dataset)
+
+
 def _look(job: JobFile, link: SocketLink) -> dict[str, Any]:
     from engine.inspections.looking import look_at
 
@@ -191,6 +213,8 @@ JOBS: dict[str, Callable[[JobFile, SocketLink], dict[str, Any]]] = {
     "evaluate": _evaluate,
     "project": _project,
     "examine": _examine,
+    "features": _features,
+    "map": _map,
     "look": _look,
     "combine": _combine,
     "export": _export,

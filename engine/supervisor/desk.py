@@ -21,6 +21,7 @@ from engine.supervisor.answers import Answers
 from engine.supervisor.catalogue import Catalogue, Methods
 from engine.supervisor.core import Core
 from engine.supervisor.datasets import Datasets
+from engine.supervisor.explore import Explore
 from engine.supervisor.jobs import Jobs
 from engine.supervisor.librarians import Librarian
 from engine.supervisor.runs import Runs
@@ -33,7 +34,8 @@ Frames = list[bytes | memoryview]
 CHANGING = (
     m.StartImport, m.MakeSample, m.CancelJob, m.EditRecords, m.DeleteDataset, m.DryRun, m.StartRun, m.ControlRun,
     m.ContinueRun, m.DeleteRun, m.Evaluate, m.Project, m.ExamineDataset,
-    m.StartCombine, m.StartExport, m.SetBudget,
+    m.StartCombine, m.StartExport, m.SetBudget, m.MakeFeatures, m.DeleteFeatures, m.MakeMap, m.DeleteMap,
+    m.MakeNeighbourhood, m.CompareLayers,
 )  # fmt: skip
 
 
@@ -93,6 +95,7 @@ class Desk:
             m.SetBudget: self._set_budget,
             m.StopEngine: self._stop_engine,
         }
+        self._table |= Explore(self, rooms.runs, rooms.datasets).table
 
     def handle(self, window: Window, request: m.Request) -> None:
         """Answer a request, now or later."""
@@ -210,32 +213,33 @@ class Desk:
             raise ConfigError("There is nothing to import.", "Give at least one file or folder.")
         out = self._rooms.datasets.free_file(request.options.name, Path(request.paths[0]).stem)
         arguments = {"paths": list(request.paths), "options": msgspec.to_builtins(request.options), "out": str(out)}
-        self._accept(request, "import", f"Import {out.stem}", out.stem, arguments)
+        self.accept(request, "import", f"Import {out.stem}", out.stem, arguments)
 
     def _make_sample(self, request: m.MakeSample) -> None:
         out = self._rooms.datasets.free_file("", request.name)
         arguments = {"name": request.name, "out": str(out)}
-        self._accept(request, "sample", f"Make sample {request.name}", out.stem, arguments)
+        self.accept(request, "sample", f"Make sample {request.name}", out.stem, arguments)
 
     # ── jobs ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def _accept(self, request: m.Request, kind: m.JobKind, title: str, subject: str, arguments: dict[str, Any]) -> None:
+    def accept(self, request: m.Request, kind: m.JobKind, title: str, subject: str, arguments: dict[str, Any]) -> None:
+        """Queue a job and answer with its id."""
         job = self._rooms.jobs.add(kind, title, subject, arguments)
         self.answer(request, m.JobAccepted(id=request.id, job=job))
 
     def _dry_run(self, request: m.DryRun) -> None:
         title = f"Dry run of {request.spec.method}"
-        self._accept(request, "dry-run", title, request.spec.dataset, {"spec": msgspec.to_builtins(request.spec)})
+        self.accept(request, "dry-run", title, request.spec.dataset, {"spec": msgspec.to_builtins(request.spec)})
 
     def _evaluate(self, request: m.Evaluate) -> None:
         self._rooms.runs.require(request.run)
         path = str(self._rooms.runs.path(request.run))
         arguments = {"path": path, "protocol": request.protocol, "dataset": request.dataset}
-        self._accept(request, "evaluate", f"Evaluate {request.run}: {request.protocol}", request.run, arguments)
+        self.accept(request, "evaluate", f"Evaluate {request.run}: {request.protocol}", request.run, arguments)
 
     def _examine(self, request: m.ExamineDataset) -> None:
         info = self._dataset(request.dataset)
-        self._accept(request, "examine", f"Examine {info.name}", info.name, {"dataset": info.path})
+        self.accept(request, "examine", f"Examine {info.name}", info.name, {"dataset": info.path})
 
     def _start_combine(self, request: m.StartCombine) -> None:
         options = request.options
@@ -244,7 +248,7 @@ class Desk:
             raise ConfigError("There is nothing to combine.", "Name at least one dataset.")
         out = self._rooms.datasets.free_file(options.name, "-".join(Path(path).stem for path in paths))
         arguments = {"options": msgspec.to_builtins(options), "paths": paths, "out": str(out)}
-        self._accept(request, "combine", f"Make {out.stem}", out.stem, arguments)
+        self.accept(request, "combine", f"Make {out.stem}", out.stem, arguments)
 
     def _start_export(self, request: m.StartExport) -> None:
         info = self._dataset(request.dataset)
@@ -256,7 +260,7 @@ class Desk:
             "format": request.format,
             "where": request.where,
         }  # fmt: skip
-        self._accept(request, "export", f"Export {info.name}", info.name, arguments)
+        self.accept(request, "export", f"Export {info.name}", info.name, arguments)
 
     def _dataset(self, name: str) -> DatasetInfo:
         info = self._rooms.datasets.find(name)
@@ -268,7 +272,7 @@ class Desk:
         self._rooms.runs.require(request.run)
         path = str(self._rooms.runs.path(request.run))
         arguments = {"path": path, "projection": request.projection, "step": request.step}
-        self._accept(request, "project", f"{request.projection} map of {request.run}", request.run, arguments)
+        self.accept(request, "project", f"{request.projection} map of {request.run}", request.run, arguments)
 
     def _cancel_job(self, request: m.CancelJob) -> None:
         self._rooms.jobs.cancel(request.job)
@@ -345,7 +349,7 @@ class Desk:
     def _delete_run(self, request: m.DeleteRun) -> None:
         self._rooms.runs.delete(request.run, self._done(request), self._failing(request))
 
-    def _read(self, request: m.Request, make: Callable[[], tuple[m.Reply, Sequence[Array]]]) -> None:
+    def read(self, request: m.Request, make: Callable[[], tuple[m.Reply, Sequence[Array]]]) -> None:
         """Have the disk thread make and encode a reply."""
 
         def work() -> tuple[m.Reply, Frames]:
@@ -376,7 +380,7 @@ class Desk:
             )
             return reply, ()
 
-        self._read(request, make)
+        self.read(request, make)
 
     def _fetch_log(self, request: m.FetchLog) -> None:
         self._rooms.runs.require(request.run)
@@ -386,7 +390,7 @@ class Desk:
             text = self._rooms.runs.folder(request.run).log_tail(size)
             return m.LogTail(id=request.id, run=request.run, text=text), ()
 
-        self._read(request, make)
+        self.read(request, make)
 
     def _list_inspections(self, request: m.ListInspections) -> None:
         self._rooms.runs.require(request.run)
@@ -395,7 +399,7 @@ class Desk:
             steps = self._rooms.runs.folder(request.run).inspections()
             return m.StoredInspections(id=request.id, run=request.run, steps=steps), ()
 
-        self._read(request, make)
+        self.read(request, make)
 
     def _fetch_inspection(self, request: m.FetchInspection) -> None:
         self._rooms.runs.require(request.run)
@@ -405,7 +409,7 @@ class Desk:
             reply = m.InspectionData(id=request.id, run=request.run, view=request.view, step=request.step)
             return reply, wire.pack_inspection(inspection)
 
-        self._read(request, make)
+        self.read(request, make)
 
     # ── the engine ───────────────────────────────────────────────────────────────────────────────────
 

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 KEPT = 200  # finished jobs that are still listed
 SHOW_S = 0.1
 CANCEL_S = 10.0  # a job that does not end by itself is killed
+AT_ONCE_S = 0.5  # the same for jobs that lose nothing by it, and whose libraries do not listen
+LOSES_NOTHING = frozenset({"features", "map", "neighbourhood", "layers"})
 MAX_ATTEMPTS = 2  # a job that was running when the engine died twice is not begun again
 TAIL_BYTES = 16_000
 
@@ -139,7 +141,8 @@ class Jobs:
             if live.newest is not None and now - live.shown >= SHOW_S:
                 progress, live.newest, live.shown = live.newest, None, now
                 self._show(_with_progress(self.rows[job], progress, live))
-            if live.cancelled >= 0 and now - live.cancelled > CANCEL_S and not live.child.killed:
+            patience = AT_ONCE_S if live.child.kind in LOSES_NOTHING else CANCEL_S
+            if live.cancelled >= 0 and now - live.cancelled > patience and not live.child.killed:
                 self._core.children.kill(live.child, "it was cancelled")
 
     def ended(self, child: Child) -> None:
@@ -198,7 +201,7 @@ class Jobs:
 
 def _with_progress(row: m.JobSummary, progress: m.WorkerProgress, live: LiveJob) -> m.JobSummary:
     """Return the row with the rate since the first report, and from it the time that is left."""
-    if live.first_done < 0:
+    if live.first_done < 0 or progress.unit != row.unit:  # another part of the job
         live.first_done, live.started = progress.done, time.monotonic()
     seconds = time.monotonic() - live.started
     rate = (progress.done - live.first_done) / seconds if seconds > 0.5 else 0.0
