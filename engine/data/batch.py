@@ -87,8 +87,8 @@ class Batch:
     specs: Mapping[str, FieldSpec] = field(default_factory=dict)  # by the same keys
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # text fields, groups and names
     places: Mapping[str, Places] = field(default_factory=dict)  # of fields of which windows were cut
-    # what views computed of these records with a model; whoever changes the model takes another batch
-    remembered: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+    # what views computed of these records with a model that stands still, for the next view; None = forget it
+    remembered: dict[Hashable, Any] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         """Return the number of records."""

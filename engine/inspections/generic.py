@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from engine.data.batch import Batch, Ragged
 from engine.errors import MethodError
+from engine.inspections.rollout import block_weights, rolled_weights
 from engine.inspections.space import Space, shown_key, space_of
 from engine.method import Look, Method
 from engine.networks.channels import channel_owners, segment_mean
@@ -83,7 +84,10 @@ def compute_attention(model: nn.Module, batch: Batch, choice: Choice, _config: A
     inputs, space = _encoder_input(model, batch, grid)
     layers = int(encoder.depth)
     layer = choice.layer if 0 <= choice.layer < layers else layers - 1
-    weights = encoder.attention(*inputs, layer).float()
+    if choice.attention == "rollout":
+        weights = rolled_weights(encoder, inputs, batch, layer).unsqueeze(1)
+    else:
+        weights = block_weights(encoder, inputs, batch, layer).float()
     prefix = int(encoder.prefix)
     tokens = int(np.prod(grid))
     if weights.shape[-1] != prefix + tokens:
@@ -106,6 +110,8 @@ def compute_attention(model: nn.Module, batch: Batch, choice: Choice, _config: A
         layer=layer,
         layers=layers,
         heads=int(weights.shape[1]),
+        way=choice.attention,
+        ways=("block", "rollout"),
         query=query,
         weights=row[:, :, prefix:].cpu().numpy(),
         prefix=row[:, :, :prefix].sum(dim=2).cpu().numpy(),

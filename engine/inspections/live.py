@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -90,7 +91,9 @@ class LiveViews:
         if self._held is not None and self._held[0] == key:
             return self._held[1]
         batch = self._loader.at(records, draw=draw).to(next(model.parameters()).device)
-        self._held = (key, batch) if self._remembers else None
+        if self._remembers:
+            batch = replace(batch, remembered={})
+            self._held = key, batch
         return batch
 
 

@@ -5,7 +5,7 @@ Parameter names are timm's (`patch_embed.proj`, `cls_token`, `reg_token`, `pos_e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -153,9 +153,9 @@ class ViT(nn.Module):
     def _with_prefix(self, tokens: Tensor) -> Tensor:
         parts = []
         if self.cls_token is not None:
-            parts.append((self.cls_token + self.pos_embed[:, :1]).expand(len(tokens), -1, -1))
+            parts.append((self.cls_token + self.pos_embed[:, :1]).expand(tokens.shape[0], -1, -1))
         if self.reg_token is not None:
-            parts.append(self.reg_token.expand(len(tokens), -1, -1))
+            parts.append(self.reg_token.expand(tokens.shape[0], -1, -1))
         return torch.cat((*parts, tokens), dim=1) if parts else tokens
 
     def _enter(self, x: Tensor, keep: Tensor | None, mask: Tensor | None) -> Tensor:
@@ -205,6 +205,13 @@ class ViT(nn.Module):
                 return weights
             hidden = block(hidden)
         raise AssertionError
+
+    def attentions(self, x: Tensor, keep: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield what `attention` returns for every block, the first one first, in one pass."""
+        hidden = self._enter(x, keep, None)
+        for block in self.blocks:
+            yield block.weights(hidden)  # type: ignore[operator]
+            hidden = block(hidden)
 
     def features(self, x: Tensor, pool: Pool | None = None) -> Features:
         """Return features of x: the class token or the mean patch (B, D), every patch (B, N, D), and the grid."""

@@ -60,6 +60,8 @@ class Attention(Spatial, frozen=True, kw_only=True, tag="attention"):
     layer: int  # 0-based block whose weights these are
     layers: int  # how many blocks there are
     heads: int
+    way: str = "block"  # as `Choice.attention`; "rollout": through all blocks up to `layer`, one head
+    ways: tuple[str, ...] = ("block",)  # that can be chosen
     query: int  # token index in the grid (row-major); -1 = the class token
     weights: Array  # (B, heads, N) float32 over the N grid tokens
     prefix: Array  # (B, heads) share of attention that goes to class and register tokens
