@@ -7,6 +7,7 @@ Each says what happened, to what, and what to do about it::
     ├── DataError           a file or dataset cannot be read, or does not fit the method   exit code 2
     ├── MethodError         a method is unknown, broken or breaks its contract             exit code 2
     ├── RunError            a run folder is missing, damaged, newer or owned by another    exit code 2
+    │   └── FeaturesMissing a question needs features that were not computed yet           exit code 2
     ├── EngineLost          the background engine does not answer                          exit code 1
     ├── ProtocolMismatch    window and engine speak different versions                     exit code 1
     ├── OutOfMemory         the device's or the computer's memory does not suffice         exit code 1
@@ -67,6 +68,12 @@ class RunError(SelfsightError):
 
     kind = "run"
     exit_code = 2
+
+
+class FeaturesMissing(RunError):
+    """Features that a question needs have not been computed yet."""
+
+    kind = "features-missing"
 
 
 class EngineLost(SelfsightError):

@@ -42,6 +42,7 @@ class SocketLink:
     def __init__(self, job: str, channel: Channel) -> None:
         self._job, self._channel = job, channel
         self._waiting: list[m.WorkerCommand] = []
+        self._asked: list[m.FindNeighbours] = []
         self._cancelled = False
 
     def commands(self) -> list[m.WorkerCommand]:
@@ -54,9 +55,20 @@ class SocketLink:
                 continue
             if isinstance(command, m.WorkerCommand):
                 self._waiting.append(command)
+            elif isinstance(command, m.WorkerAsked):
+                self._asked.append(command.question)
         taken, self._waiting = self._waiting, []
         self._cancelled |= any(command.action == "cancel" for command in taken)
         return taken
+
+    def questions(self) -> list[m.FindNeighbours]:
+        """Return what was asked, as far as `commands` has received it, since the last call."""
+        asked, self._asked = self._asked, []
+        return asked
+
+    def reply(self, reply: m.Reply) -> None:
+        """Answer a question."""
+        self._channel.send(reply)
 
     def ask_to_stop(self) -> None:
         """Take a signal of the system for the command to save and stop."""
@@ -198,6 +210,23 @@ def _map(job: JobFile, link: SocketLink) -> dict[str, Any]:
     return make_maps(path, choice, options, link.progress_or_cancel, steps=steps, onto=onto, dataset_path=dataset)
 
 
+def _neighbourhood(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.inspections.neighbourhood import make_neighbourhood
+
+    path, choice, dataset = _opened_choice(job)
+    k, above = int(job.arguments["k"]), float(job.arguments["duplicates_above"])
+    told = link.progress_or_cancel
+    return make_neighbourhood(path, choice, told, k=k, duplicates_above=above, dataset_path=dataset)
+
+
+def _layers(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.inspections.cka import compare_layers
+
+    path, choice, dataset = _opened_choice(job)
+    other, step = Path(job.arguments["other"]), int(job.arguments["other_step"])
+    return compare_layers(path, other, choice, link.progress_or_cancel, other_step=step, dataset_path=dataset)
+
+
 def _look(job: JobFile, link: SocketLink) -> dict[str, Any]:
     from engine.inspections.looking import look_at
 
@@ -215,6 +244,8 @@ JOBS: dict[str, Callable[[JobFile, SocketLink], dict[str, Any]]] = {
     "examine": _examine,
     "features": _features,
     "map": _map,
+    "neighbourhood": _neighbourhood,
+    "layers": _layers,
     "look": _look,
     "combine": _combine,
     "export": _export,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol, Self
 
 from engine.errors import SelfsightError
+from engine.inspections.asking import Asker
 from engine.inspections.live import LiveViews
 from engine.inspections.opened import OpenedRun
 from engine.protocol.inspections import Choice, Inspection
-from engine.protocol.messages import Failure, WorkerCommand
+from engine.protocol.messages import Failed, Failure, FindNeighbours, Reply, WorkerCommand
 
 PAUSE_S = 0.02
 _VIEW_FAILURES = (SelfsightError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
@@ -29,6 +31,14 @@ class Link(Protocol):
 
     def refuse(self, run: str, view: str, failure: Failure) -> None:
         """Say that a view cannot be computed."""
+        ...
+
+    def questions(self) -> list[FindNeighbours]:
+        """Return what was asked, as far as `commands` has received it, since the last call."""
+        ...
+
+    def reply(self, reply: Reply) -> None:
+        """Answer a question."""
         ...
 
 
@@ -71,8 +81,8 @@ class Shelf:
 
 
 def look_at(path: Path, link: Link) -> None:
-    """Compute each watched view once for each choice, until the command to stop comes."""
-    with Shelf(path) as shelf:
+    """Compute each watched view once for each choice and answer questions, until the command to stop comes."""
+    with Shelf(path) as shelf, closing(Asker(lambda step, data: shelf.at(Choice(step=step, dataset=data))[0])) as asker:
         waiting: dict[str, Choice] = {}
         while True:
             for command in link.commands():
@@ -82,6 +92,8 @@ def look_at(path: Path, link: Link) -> None:
                     waiting.pop(command.view, None)
                 elif command.action == "stop":
                     return
+            for question in link.questions():
+                link.reply(_answer(asker, question))
             if not waiting:
                 time.sleep(PAUSE_S)
                 continue
@@ -92,11 +104,19 @@ def look_at(path: Path, link: Link) -> None:
                 run, views = shelf.at(choice)
                 inspection = views.compute(run.model, view, choice, run.step)
             except _VIEW_FAILURES as error:
-                failure = (
-                    error.failure()
-                    if isinstance(error, SelfsightError)
-                    else Failure(kind="method", message=f"The view {view} cannot be shown: {error}")
-                )
-                link.refuse(path.name, view, failure)
+                link.refuse(path.name, view, _failure(error, f"The view {view} cannot be shown"))
             else:
                 link.view(path.name, inspection, time.monotonic() - began)
+
+
+def _answer(asker: Asker, question: FindNeighbours) -> Reply:
+    try:
+        return asker.answer(question)
+    except (*_VIEW_FAILURES, OSError) as error:
+        return Failed(id=question.id, failure=_failure(error, "The neighbours cannot be found"))
+
+
+def _failure(error: Exception, what: str) -> Failure:
+    if isinstance(error, SelfsightError):
+        return error.failure()
+    return Failure(kind="method", message=f"{what}: {error}")

@@ -20,7 +20,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -224,6 +224,11 @@ class ModX(nn.Module):
         """Return unit vectors of the images (B, E), and their patches (B, N, D)."""
         pooled, dense = self.network.image(evaluation_view(batch, "image", self.config.image_px))
         return Features(unit(pooled), dense, self.network.image.grid)
+
+    def embed_text(self, texts: Sequence[str]) -> Tensor:
+        """Return unit vectors (B, E) of texts, in the space of `embed`."""
+        tokens = hash_words(texts, self.config.vocabulary, self.config.context)
+        return unit(self.network.text(tokens.to(self.network.log_scale.device)))
 
     def pair_vectors(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return unit vectors (B, E) of whole images and of their (first) texts."""

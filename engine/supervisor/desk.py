@@ -24,6 +24,7 @@ from engine.supervisor.datasets import Datasets
 from engine.supervisor.explore import Explore
 from engine.supervisor.jobs import Jobs
 from engine.supervisor.librarians import Librarian
+from engine.supervisor.lookers import Lookers
 from engine.supervisor.runs import Runs
 from engine.supervisor.subscriptions import Window
 
@@ -52,6 +53,7 @@ class Rooms:
     snapshot: Callable[[str], m.Snapshot]
     set_budget: Callable[[float], None]
     stop: Callable[[str], None]
+    lookers: Lookers
 
 
 class Desk:
@@ -95,7 +97,7 @@ class Desk:
             m.SetBudget: self._set_budget,
             m.StopEngine: self._stop_engine,
         }
-        self._table |= Explore(self, rooms.runs, rooms.datasets).table
+        self._table |= Explore(self, rooms.runs, rooms.datasets, rooms.lookers).table
 
     def handle(self, window: Window, request: m.Request) -> None:
         """Answer a request, now or later."""
@@ -126,7 +128,7 @@ class Desk:
 
     def answer(self, request: m.Request, reply: m.Reply, arrays: Sequence[Array] = ()) -> None:
         """Send the reply to whoever asked last."""
-        self._send(request, reply, wire.encode(reply, arrays))
+        self.send(request, reply, wire.encode(reply, arrays))
 
     def fail(self, request: m.Request, error: Exception) -> None:
         """Send why a request was not done."""
@@ -145,7 +147,8 @@ class Desk:
     def _refuse(self, request: m.Request, failure: m.Failure) -> None:
         self.answer(request, m.Failed(id=request.id, failure=failure))
 
-    def _send(self, request: m.Request, reply: m.Reply, frames: Frames) -> None:
+    def send(self, request: m.Request, reply: m.Reply, frames: Frames) -> None:
+        """Send a reply that is encoded already to whoever asked last."""
         if isinstance(request, CHANGING) and not isinstance(reply, m.Failed):
             self._answers.keep(reply, frames)
         identity = self._waiting.pop(request.id, None)
@@ -185,7 +188,7 @@ class Desk:
 
     def _ask(self, librarian: Librarian, request: m.Request, after: Callable[[m.Reply], None] | None = None) -> None:
         def then(reply: m.Reply, frames: Frames) -> None:
-            self._send(request, reply, frames)
+            self.send(request, reply, frames)
             if after is not None and not isinstance(reply, m.Failed):
                 after(reply)
 
@@ -356,7 +359,7 @@ class Desk:
             reply, arrays = make()
             return reply, wire.encode(reply, arrays)
 
-        self._core.disk.do(work, lambda made: self._send(request, *made), self._failing(request))
+        self._core.disk.do(work, lambda made: self.send(request, *made), self._failing(request))
 
     def _fetch_run(self, request: m.FetchRun) -> None:
         runs = self._rooms.runs

@@ -14,11 +14,14 @@ import msgspec
 from engine.errors import ConfigError
 from engine.inspections.feature_cache import delete_features, list_features
 from engine.inspections.maps import delete_map, list_maps, load_map
+from engine.inspections.stored_neighbourhoods import list_neighbourhoods, load_neighbourhood
 from engine.protocol import messages as m
 from engine.protocol.inspections import Array
 from engine.supervisor.datasets import Datasets
+from engine.supervisor.lookers import Lookers
 from engine.supervisor.runs import Runs
 
+MOST_FOUND = 1000
 Made = tuple[m.Reply, Sequence[Array]]
 
 
@@ -29,6 +32,10 @@ class Counter(Protocol):
         """Have the disk thread make a reply."""
         ...
 
+    def send(self, request: m.Request, reply: m.Reply, frames: list[bytes | memoryview]) -> None:
+        """Send a reply that is encoded already."""
+        ...
+
     def accept(self, request: m.Request, kind: m.JobKind, title: str, subject: str, arguments: dict[str, Any]) -> None:
         """Queue a job and answer."""
         ...
@@ -37,8 +44,8 @@ class Counter(Protocol):
 class Explore:
     """Answers these requests for the desk."""
 
-    def __init__(self, desk: Counter, runs: Runs, datasets: Datasets) -> None:
-        self._desk, self._runs, self._datasets = desk, runs, datasets
+    def __init__(self, desk: Counter, runs: Runs, datasets: Datasets, lookers: Lookers) -> None:
+        self._desk, self._runs, self._datasets, self._lookers = desk, runs, datasets, lookers
         self.table: dict[type[m.Request], Callable[[Any], None]] = {
             m.MakeFeatures: self._make_features,
             m.ListFeatures: self._list_features,
@@ -47,6 +54,11 @@ class Explore:
             m.ListMaps: self._list_maps,
             m.FetchMap: self._fetch_map,
             m.DeleteMap: self._delete_map,
+            m.FindNeighbours: self._find_neighbours,
+            m.MakeNeighbourhood: self._make_neighbourhood,
+            m.ListNeighbourhoods: self._list_neighbourhoods,
+            m.FetchNeighbourhood: self._fetch_neighbourhood,
+            m.CompareLayers: self._compare_layers,
         }
 
     def _make_features(self, request: m.MakeFeatures) -> None:
@@ -99,6 +111,47 @@ class Explore:
             return m.Done(id=request.id), ()
 
         self._desk.read(request, make)
+
+    def _find_neighbours(self, request: m.FindNeighbours) -> None:
+        self._path(request.run)
+        if sum((request.record >= 0, bool(request.path), bool(request.text))) != 1:
+            raise ConfigError("Neighbours of what?", "Give a record, a file or a text: one of them.")
+        if not 1 <= request.k <= MOST_FOUND:
+            raise ConfigError(f"{request.k} neighbours are outside 1 to {MOST_FOUND}.", "20 are usual.")
+        path = self._dataset_path(request.choice.dataset)
+        named = msgspec.structs.replace(request, choice=msgspec.structs.replace(request.choice, dataset=path))
+        self._lookers.ask(named, lambda reply, frames: self._desk.send(request, reply, frames))
+
+    def _make_neighbourhood(self, request: m.MakeNeighbourhood) -> None:
+        arguments = self._arguments(request.run, request.choice)
+        arguments |= {"k": request.k, "duplicates_above": request.duplicates_above}
+        self._desk.accept(request, "neighbourhood", f"Neighbourhood of {request.run}", request.run, arguments)
+
+    def _list_neighbourhoods(self, request: m.ListNeighbourhoods) -> None:
+        path = self._path(request.run)
+
+        def make() -> Made:
+            return m.Neighbourhoods(id=request.id, run=request.run, neighbourhoods=list_neighbourhoods(path)), ()
+
+        self._desk.read(request, make)
+
+    def _fetch_neighbourhood(self, request: m.FetchNeighbourhood) -> None:
+        path = self._path(request.run)
+
+        def make() -> Made:
+            info, arrays = load_neighbourhood(path, request.key)
+            return m.NeighbourhoodData(id=request.id, info=info), arrays
+
+        self._desk.read(request, make)
+
+    def _compare_layers(self, request: m.CompareLayers) -> None:
+        choice = m.FeatureChoice(
+            step=request.step, dataset=request.dataset, split=request.split, most=request.most, seed=request.seed
+        )
+        arguments = self._arguments(request.run, choice)
+        arguments |= {"other": str(self._path(request.other)), "other_step": request.other_step}
+        title = f"Layers of {request.run} and {request.other}"
+        self._desk.accept(request, "layers", title, request.run, arguments)
 
     def _path(self, run: str) -> Any:
         self._runs.require(run)

@@ -87,7 +87,7 @@ class Server:
         self._figures = _Figures(self._device_reader.read(), *disk_space(workspace.root))
         rooms = Rooms(
             self._runs, self._jobs, self._datasets, self._reader, self._planner, self._catalogue,
-            self._snapshot, self._set_budget, self.stop,
+            self._snapshot, self._set_budget, self.stop, self._lookers,
         )  # fmt: skip
         self._desk = Desk(core, rooms)
         self._busy = time.monotonic()
@@ -277,6 +277,8 @@ class Server:
         except wire.WireError as error:
             if librarian is not None:
                 librarian.hear(body)
+            elif child is not None and self._lookers.has(child.job):
+                self._lookers.answer(child.job, body)
             else:
                 logger.warning("dropped frames of a worker: %s", str(error)[:200])
             return

@@ -133,6 +133,12 @@ def test_that_a_view_that_cannot_be_opened_is_refused_and_others_go_on(masked_ru
         def refuse(self, run, view, failure):
             self.said.append(f"refused {view} {run}")
 
+        def questions(self):
+            return []
+
+        def reply(self, reply):
+            self.said.append("answered")
+
     window = Window()
     look_at(masked_run.path, window)
     assert window.said == [f"refused reconstruction {masked_run.name}", f"shown feature-map {masked_run.name}"]
