@@ -1,25 +1,29 @@
-"""Where a patch looks: input with the query, one head over it, and all heads."""
+"""Where a token looks: chosen by a click, in any block, one head, their mean or rollout."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetricsF, QImage, QKeyEvent, QPainter, QPen
-from PySide6.QtWidgets import QComboBox, QWidget
+from PySide6.QtGui import QKeyEvent, QPainter
+from PySide6.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from app.theme import Theme
 from app.viewers import painting
-from app.viewers.base import PADDING_PX, Canvas, Viewer, compact, draw_text
+from app.viewers.attention_sheet import MEAN_OF_HEADS, Drawn, Sheet
+from app.viewers.base import Canvas, Viewer, compact
+from app.viewers.records.controls import SliderRow
+from app.viewers.side import SideColumn, Steering, WholeNumber
+from app.viewers.spatial import LeadingAxes
 from app.viewers.table_twin import Table
 from app.widgets.numbers import count
 from engine.protocol.inspections import Attention
 
-GAP_PX = 10
-FACTS_WIDTH_PX = 96
-MEAN_OF_HEADS = -1
+ROLLOUT = -2
+DINO_MASS = 60  # per cent, the share whose outline DINO shows
 _STEPS = {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0)}
 
 
@@ -30,91 +34,119 @@ class AttentionViewer(Viewer):
         super().__init__(theme, parent)
         self.head = MEAN_OF_HEADS
         self.row = 0  # which of the inspection's records
-        self._is_asked = False  # the query was moved and its weights are not here yet
-        self._head_boxes: list[QRectF] = []
-        self._images: tuple[QImage, QImage, list[QImage]] | None = None
-        self._high = 1.0
+        self._is_asked = False  # something was chosen and its weights are not here yet
         self._under_pointer = ""
+        self.sheet = Sheet(theme)
         self._samples, self._layers, self._heads = QComboBox(), QComboBox(), QComboBox()
         for box, name in ((self._samples, "Sample"), (self._layers, "Layer"), (self._heads, "Head")):
             box.setAccessibleName(name)
         self._samples.activated.connect(self._choose_sample)
         self._layers.activated.connect(self._choose_layer)
         self._heads.activated.connect(lambda index: self.choose_head(self._heads.itemData(index)))
+        self.record = WholeNumber("Record")
+        self.record.taken.connect(self.choose_record)
+        self.opacity = SliderRow("Opacity", "{} %".format, value=round(painting.HEAT_OPACITY * 100))
+        self.mass = SliderRow("Outline of the mass", lambda share: f"{share} %" if share else "off", value=DINO_MASS)
+        self.mass.slider.setToolTip("The fewest cells that hold this share of the attention; DINO's figures show 60 %.")
+        for slider in (self.opacity, self.mass):
+            slider.moved.connect(lambda _value: self._render())
+        self.steering = Steering()
+        self.steering.changed.connect(lambda settings: self._ask(settings=settings))
         self.canvas = Canvas(self._paint, QSize(300, 96))
         self.canvas.pressed.connect(self._press)
         self.canvas.hovered.connect(self._hover)
         self.canvas.on_key = self._key
-        self.set_body(self.canvas)
+        self.axes = LeadingAxes()
+        self.axes.moved.connect(self._render)
+        side = SideColumn()
+        side.add(self.record, title="Sample")
+        side.add(self.opacity, self.mass, title="Overlay")
+        side.add(self.steering)
+        body = QWidget()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.canvas, 1)
+        column.addWidget(self.axes)
+        self.set_body(body, side)
 
     def header_widgets(self) -> list[QWidget]:
         """Return the choices of sample, layer and head."""
         return [self._samples, self._layers, self._heads]
 
     def qualifier(self) -> str:
-        """Return the step, and whether the asked query is still on its way."""
+        """Return the step, and whether what was asked for is still on its way."""
         text = super().qualifier()
         return f"{text}, computing the chosen patch…" if self._is_asked else text
 
     def sentence(self) -> str:
         """Return what is shown as one sentence."""
-        inspection = self.inspection
-        if not isinstance(inspection, Attention):
+        shown = self._shown()
+        if shown is None:
             return ""
-        weights = self._weights(inspection)
+        weights = shown.weights()
         best = np.unravel_index(int(weights.argmax()), weights.shape)
         share = f"{float(weights.max()) * 100:.1f} %"
-        where = f"strongest at row {best[0]}, column {best[1]} with {share}"
-        return f"{super().sentence()}, {self._query_text(inspection)}, {where}"
+        return f"{super().sentence()}, {shown.query_text()}, strongest at row {best[0]}, column {best[1]} with {share}"
 
     def table(self) -> Table:
-        """Return a row for each patch: where it is, and what share of the attention it gets, strongest first."""
-        inspection = self.inspection
-        if not isinstance(inspection, Attention):
+        """Return a row for each token: where it is, and what share of the attention it gets, strongest first."""
+        shown = self._shown()
+        if shown is None:
             return (), ()
-        weights = self._weights(inspection)
+        weights = shown.whole()
+        names = {"H": "row", "W": "column", "D": "slice", "T": "frame"}
+        axes = (shown.inspection.axes or "DHW")[-weights.ndim :] if weights.ndim > 1 else ""
         order = np.argsort(-weights, axis=None, kind="stable")
         rows = tuple(
-            (
-                str(place // weights.shape[1]),
-                str(place % weights.shape[1]),
-                f"{float(weights.ravel()[place]) * 100:.3f}",
-            )
+            (*(str(int(at)) for at in np.unravel_index(place, weights.shape)), f"{weights.ravel()[place] * 100:.3f}")
             for place in order.tolist()
         )
-        return ("row", "column", "attention, %"), rows
+        return (*(names[axis] for axis in axes), *(() if axes else ("token",)), "attention, %"), rows
 
     # ── what the user chooses ────────────────────────────────────────────────────────────────────
 
     def choose_query(self, row: int, column: int) -> None:
-        """Ask for the attention of the patch at `row` and `column` of the grid."""
+        """Ask for the attention of the token at `row` and `column` of the slice that is shown."""
         inspection = self.inspection
         if not isinstance(inspection, Attention):
             return
-        rows, columns = self._grid(inspection)
-        row, column = min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
-        depth = int(np.prod(inspection.grid[:-2])) // 2 if len(inspection.grid) > 2 else 0
-        self.choice = msgspec.structs.replace(self.choice, query=(depth * rows + row) * columns + column)
-        self._ask()
+        rows, columns = _grid(inspection)
+        at = min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
+        leading = 0
+        for place, side in zip(self.axes.cells(), inspection.grid[:-2], strict=True):
+            leading = leading * side + place
+        self._ask(query=(leading * rows + at[0]) * columns + at[1])
 
     def choose_head(self, head: int) -> None:
-        """Show one head, or the mean of all (-1)."""
-        self.head = head
+        """Show one head, the mean of all (-1), or ask for rollout (-2)."""
+        way = "rollout" if head == ROLLOUT else "block"
+        self.head = MEAN_OF_HEADS if head == ROLLOUT else head
         self._heads.setCurrentIndex(self._heads.findData(head))
-        self._render()
+        if way != self.choice.attention:
+            self._ask(attention=way)
+        else:
+            self._render()
+
+    def choose_record(self, record: int) -> None:
+        """Ask for a record by its number."""
+        self.row = 0
+        self._ask(records=(record,))
 
     def _choose_layer(self, index: int) -> None:
-        self.choice = msgspec.structs.replace(self.choice, layer=int(self._layers.itemData(index)))
-        self._ask()
+        self._ask(layer=int(self._layers.itemData(index)))
 
     def _choose_sample(self, index: int) -> None:
         self.row = index
         self._render()
 
-    def _ask(self) -> None:
+    def _ask(self, **chosen: Any) -> None:
+        self.choice = msgspec.structs.replace(self.choice, **chosen)
         self._is_asked = True
         self.choice_changed.emit(self.choice)
         self.qualifier_changed.emit(self.qualifier())
+        if self.sheet.shown is not None and isinstance(self.inspection, Attention):
+            self.sheet.shown = replace(self.sheet.shown, cell=self._query_cell(self.inspection))
         self.canvas.update()
 
     def show_waiting(self, text: str) -> None:
@@ -130,21 +162,35 @@ class AttentionViewer(Viewer):
             return
         query_fits = self.choice.query in {inspection.query, -1}
         layer_fits = self.choice.layer in {inspection.layer, -1}
-        self._is_asked = self._is_asked and not (query_fits and layer_fits)
+        way_fits = self.choice.attention == inspection.way or len(inspection.ways) == 1
+        self._is_asked = self._is_asked and not (query_fits and layer_fits and way_fits)
         self.row = min(self.row, len(inspection.records) - 1)
         self.head = min(self.head, inspection.heads - 1)
         self._fill_lists(inspection)
-        picture = painting.flat_picture(inspection.input[self.row])
-        colours = self.theme.colormap("attention")
-        chosen = self._weights(inspection)
-        self._high = max(float(chosen.max()), 1e-9)
-        heads = []
-        for head in range(inspection.heads):
-            weights = self._weights(inspection, head)
-            heads.append(painting.heat_over(picture, weights, colours, max(float(weights.max()), 1e-9)))
-        shown = painting.heat_over(picture, chosen, colours, self._high)
-        self._images = (painting.to_image(picture), shown, heads)
+        whole = self._whole_query(inspection)
+        start = tuple(whole[:-2]) if whole is not None else tuple(side // 2 for side in inspection.grid[:-2])
+        self.axes.show_axes(inspection, inspection.grid, start)
+        self.record.show_value(int(inspection.records[self.row]))
+        self.steering.show_fields(inspection.steering)
+        shown = self._shown()
+        assert shown is not None
+        self.sheet.take(shown)
         self.canvas.update()
+
+    def _shown(self) -> Drawn | None:
+        inspection = self.inspection
+        if not isinstance(inspection, Attention):
+            return None
+        return Drawn(
+            inspection=inspection,
+            row=self.row,
+            head=self.head,
+            cell=self._query_cell(inspection),
+            query=self._whole_query(inspection),
+            places=self.axes.places(),
+            opacity=self.opacity.value / 100,
+            mass=self.mass.value / 100,
+        )
 
     def _fill_lists(self, inspection: Attention) -> None:
         names = [
@@ -154,150 +200,29 @@ class AttentionViewer(Viewer):
         _fill(self._samples, [(name, row) for row, name in enumerate(names)], self.row)
         self._samples.setVisible(len(names) > 1)
         _fill(self._layers, [(f"Layer {layer}", layer) for layer in range(inspection.layers)], inspection.layer)
-        heads = [("Mean of heads", MEAN_OF_HEADS)] + [(f"Head {head}", head) for head in range(inspection.heads)]
-        _fill(self._heads, heads, self.head)
+        heads = [("Mean of heads", MEAN_OF_HEADS)]
+        if inspection.way == "block":
+            heads += [(f"Head {head}", head) for head in range(inspection.heads)]
+        if "rollout" in inspection.ways:
+            heads.append(("Rollout", ROLLOUT))
+        _fill(self._heads, heads, ROLLOUT if inspection.way == "rollout" else self.head)
 
-    def _weights(self, inspection: Attention, head: int | None = None) -> Any:
-        """Return the weights (h, w) of a head, or of what is chosen."""
-        head = self.head if head is None else head
-        weights = inspection.weights[self.row]
-        flat = weights.mean(axis=0) if head == MEAN_OF_HEADS else weights[head]
-        return painting.flat_grid(flat.reshape(inspection.grid))
-
-    @staticmethod
-    def _grid(inspection: Attention) -> tuple[int, int]:
-        return (inspection.grid[-2], inspection.grid[-1]) if len(inspection.grid) > 1 else (1, inspection.grid[0])
+    def _whole_query(self, inspection: Attention) -> tuple[int, ...] | None:
+        query = self.choice.query if self._is_asked else inspection.query
+        if not 0 <= query < int(np.prod(inspection.grid)):
+            return None
+        return tuple(int(at) for at in np.unravel_index(query, inspection.grid))
 
     def _query_cell(self, inspection: Attention) -> tuple[int, int] | None:
-        query = self.choice.query if self._is_asked else inspection.query
-        if query < 0:
+        """Return the query in the slice that is shown, or None where it lies in another."""
+        whole = self._whole_query(inspection)
+        if whole is None or whole[:-2] != self.axes.cells():
             return None
-        rows, columns = self._grid(inspection)
-        return (query // columns) % rows, query % columns
-
-    def _query_text(self, inspection: Attention) -> str:
-        cell = self._query_cell(inspection)
-        return "class token" if cell is None else f"row {cell[0]}, col {cell[1]}"
-
-    def _layout(self, area: QRectF) -> tuple[QRectF, QRectF]:
-        """Return the boxes of the input and of the blend; sets the boxes of the heads."""
-        assert self._images is not None
-        line = QFontMetricsF(self.theme.font("small")).lineSpacing()
-        top, bottom = area.top() + PADDING_PX + line + 4, area.bottom() - PADDING_PX - line - 6
-        facts = FACTS_WIDTH_PX if area.width() > 480 else 0
-        width = (area.width() - 2 * PADDING_PX - facts - 3 * GAP_PX) / 3.4
-        ratio = self.devicePixelRatioF()
-        w, h, _ = painting.fit(self._images[0].size(), width, bottom - top, ratio)
-        first = QRectF(round(area.left() + PADDING_PX), round(top), w, h)
-        second = first.translated(w + GAP_PX, 0)
-        left = second.right() + GAP_PX
-        room = QRectF(left, top, area.right() - PADDING_PX - facts - left, bottom - top)
-        self._head_boxes = self._place_heads(room, h)
-        return first, second
-
-    def _place_heads(self, room: QRectF, height: float) -> list[QRectF]:
-        assert self._images is not None
-        heads = len(self._images[2])
-        aspect = self._images[0].width() / max(self._images[0].height(), 1)
-        best, columns = 0.0, 1
-        for wanted in range(1, heads + 1):
-            rows = -(-heads // wanted)
-            size = min((room.width() - 4 * (wanted - 1)) / wanted / aspect, (height - 4 * (rows - 1)) / rows)
-            if size > best + 0.5:
-                best, columns = size, wanted
-        if best < 8:
-            return []
-        side_w, side_h = round(best * aspect), round(best)
-        return [
-            QRectF(
-                round(room.left()) + (number % columns) * (side_w + 4),
-                round(room.top()) + (number // columns) * (side_h + 4),
-                side_w,
-                side_h,
-            )
-            for number in range(heads)
-        ]
+        return (whole[-2], whole[-1]) if len(whole) > 1 else (0, whole[0])
 
     def _paint(self, painter: QPainter, area: QRectF) -> None:
-        inspection = self.inspection
-        if not isinstance(inspection, Attention) or self._images is None:
-            return
-        theme = self.theme
-        first, second = self._layout(area)
-        painter.setFont(theme.font("small"))
-        shown = "mean of heads" if self.head == MEAN_OF_HEADS else f"head {self.head}"
-        heads_width = max((box.right() for box in self._head_boxes), default=second.right()) - second.right() - GAP_PX
-        for left, width, title in (
-            (first.left(), first.width(), "input, click a patch"),
-            (second.left(), second.width(), f"layer {inspection.layer}, {shown}"),
-            (second.right() + GAP_PX, heads_width, "all heads"),
-        ):
-            head = QRectF(left, area.top() + PADDING_PX - 2, max(width, 0), 20)
-            draw_text(painter, head, title, theme.color("text2"), align=Qt.AlignmentFlag.AlignHCenter)
-        over = self._images[0] if self.canvas.overlay_off else self._images[1]
-        for place, image in ((first, self._images[0]), (second, over)):
-            painter.fillRect(place, theme.color("mat"))
-            painting.draw_picture(painter, place, image)
-        cell = self._query_cell(inspection)
-        if cell is not None:
-            for place in (first, second):
-                painting.draw_selected_cell(painter, place, self._grid(inspection), cell)
-        for number, (place, image) in enumerate(zip(self._head_boxes, self._images[2], strict=False)):
-            painting.draw_picture(painter, place, image)
-            if number == self.head:
-                painter.setPen(QPen(theme.color("accent"), 3.0))
-                painter.setBrush(Qt.BrushStyle.NoBrush)
-                painter.drawRect(place)
-        right = max((box.right() for box in self._head_boxes), default=second.right())
-        self._paint_facts(painter, inspection, QRectF(right + 12, first.top(), 0, first.height()), area)
-        self._paint_foot(painter, inspection, area)
-
-    def _paint_facts(self, painter: QPainter, inspection: Attention, place: QRectF, area: QRectF) -> None:
-        width = area.right() - PADDING_PX - place.left()
-        if width < 70:
-            return
-        weights = self._weights(inspection)
-        cell = None if inspection.query < 0 else self._query_cell(inspection)
-        picture = inspection.input.shape[-2:]
-        grid = self._grid(inspection)
-        facts = [
-            ("patch" if cell is not None else "query", self._query_text(inspection)),
-            ("entropy", f"{painting.entropy_bits(weights.ravel()):.1f} of {np.log2(weights.size):.1f} bit"),
-        ]
-        if cell is not None:
-            cell_px = (picture[0] / grid[0], picture[1] / grid[1])
-            facts.append(("mean distance", f"{painting.mean_distance(weights, cell, cell_px):.0f} px"))
-        painter.setFont(self.theme.font("small"))
-        y = place.top()
-        line = QFontMetricsF(painter.font()).lineSpacing()
-        foot = area.bottom() - 2 * PADDING_PX - line
-        for name, value in facts:
-            if y + 2 * line > foot:
-                break
-            for text, token in ((name, "text2"), (value, "text")):
-                y += draw_text(painter, QRectF(place.left(), y, width, 20), text, self.theme.color(token)) + 1
-            y += 6
-
-    def _paint_foot(self, painter: QPainter, inspection: Attention, area: QRectF) -> None:
-        theme = self.theme
-        painter.setFont(theme.font("small"))
-        metrics = QFontMetricsF(painter.font())
-        y = area.bottom() - PADDING_PX - metrics.lineSpacing() + 4
-        patches = int(np.prod(inspection.grid))
-        prefix = inspection.prefix[self.row]
-        rest = float(prefix.mean() if self.head == MEAN_OF_HEADS else prefix[self.head])
-        about = f"Sum over {count(patches)} patches is {(1 - rest) * 100:.0f} %"
-        if rest > 0.005:
-            about += f"; {rest * 100:.0f} % goes to class and register tokens"
-        high = f"{self._high * 100:.1f} % per patch"
-        right = area.right() - PADDING_PX - metrics.horizontalAdvance(high)
-        draw_text(painter, QRectF(right, y, 160, 20), high, theme.color("text2"))
-        bar = QRectF(right - 76, y + metrics.lineSpacing() / 2 - 4, 70, 8)
-        painting.draw_colour_bar(painter, bar, theme.colormap("attention"))
-        low = bar.left() - 6 - metrics.horizontalAdvance("0")
-        draw_text(painter, QRectF(low, y, 20, 20), "0", theme.color("text2"))
-        room = QRectF(area.left() + PADDING_PX, y, low - area.left() - PADDING_PX - 12, 20)
-        draw_text(painter, room, self._under_pointer or about, theme.color("text2"))
+        self.sheet.ratio = self.devicePixelRatioF()
+        self.sheet.paint(painter, area, overlay_off=self.canvas.overlay_off, under_pointer=self._under_pointer)
 
     # ── pointer and keys ─────────────────────────────────────────────────────────────────────────
 
@@ -305,8 +230,8 @@ class AttentionViewer(Viewer):
         """Return where on the canvas a patch of the input lies."""
         inspection = self.inspection
         assert isinstance(inspection, Attention)
-        first, _ = self._layout(QRectF(self.canvas.rect()))
-        rows, columns = self._grid(inspection)
+        first, _ = self.sheet.layout(QRectF(self.canvas.rect()))
+        rows, columns = _grid(inspection)
         return QPointF(
             first.left() + (column + 0.5) * first.width() / columns,
             first.top() + (row + 0.5) * first.height() / rows,
@@ -314,10 +239,10 @@ class AttentionViewer(Viewer):
 
     def _cell_under(self, point: QPointF) -> tuple[int, int] | None:
         inspection = self.inspection
-        if not isinstance(inspection, Attention) or self._images is None:
+        if not isinstance(inspection, Attention) or self.sheet.shown is None:
             return None
-        for place in self._layout(QRectF(self.canvas.rect())):
-            cell = painting.cell_at(place, self._grid(inspection), point)
+        for place in self.sheet.layout(QRectF(self.canvas.rect())):
+            cell = painting.cell_at(place, _grid(inspection), point)
             if cell is not None:
                 return cell
         return None
@@ -327,15 +252,15 @@ class AttentionViewer(Viewer):
         if cell is not None:
             self.choose_query(*cell)
             return
-        for head, place in enumerate(self._head_boxes):
+        for head, place in enumerate(self.sheet.heads):
             if place.contains(point):
                 self.choose_head(MEAN_OF_HEADS if head == self.head else head)
 
     def _hover(self, point: QPointF | None) -> None:
         cell = None if point is None else self._cell_under(point)
         text = ""
-        if cell is not None and isinstance(self.inspection, Attention):
-            share = float(self._weights(self.inspection)[cell]) * 100
+        if cell is not None and self.sheet.shown is not None:
+            share = float(self.sheet.shown.weights()[cell]) * 100
             text = f"row {cell[0]}, column {cell[1]}: {share:.2f} % of the attention"
         if text != self._under_pointer:
             self._under_pointer = text
@@ -345,7 +270,7 @@ class AttentionViewer(Viewer):
         move = _STEPS.get(Qt.Key(event.key()))
         if move is None or not isinstance(self.inspection, Attention):
             return False
-        rows, columns = self._grid(self.inspection)
+        rows, columns = _grid(self.inspection)
         at = self._query_cell(self.inspection) or (rows // 2, columns // 2)
         self.choose_query(at[0] + move[0], at[1] + move[1])
         return True
@@ -353,6 +278,11 @@ class AttentionViewer(Viewer):
     def _redress(self) -> None:
         super()._redress()
         self._render()
+
+
+def _grid(inspection: Attention) -> tuple[int, int]:
+    """Return rows and columns of tokens in a slice."""
+    return (inspection.grid[-2], inspection.grid[-1]) if len(inspection.grid) > 1 else (1, inspection.grid[0])
 
 
 def _fill(box: QComboBox, entries: list[tuple[str, int]], current: int) -> None:

@@ -18,7 +18,7 @@ from PySide6.QtGui import (
     QPen,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QComboBox, QLabel, QSizePolicy, QStackedLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QStackedLayout, QWidget
 
 from app.theme import Theme, set_state
 from app.viewers.table_twin import Table, TableTwin
@@ -156,6 +156,8 @@ class Viewer(QWidget):
         self.choice = Choice()
         self.pictures: dict[int, QImage] = {}
         self._body: QWidget | None = None
+        self._page: QWidget = self  # body and side, once there is a body
+        self.side: QWidget | None = None  # controls beside the picture, where there is room for them
         self._stack = QStackedLayout(self)
         self._message = QLabel()
         self._message.setWordWrap(True)
@@ -166,11 +168,19 @@ class Viewer(QWidget):
         self.twin = TableTwin(self, self._stack, theme, self.table)
         theme.changed.connect(self._redress)
 
-    def set_body(self, body: QWidget) -> None:
-        """Put in what is shown when there is something to show."""
+    def set_body(self, body: QWidget, side: QWidget | None = None) -> None:
+        """Put in what is shown when there is something to show, and controls beside it, hidden until there is room."""
         self._body = body
-        self._stack.addWidget(body)
+        self._page = body if side is None else _beside(body, side)
+        self._stack.addWidget(self._page)
+        self.side = side
+        self.set_roomy(roomy=False)
         self._redress()
+
+    def set_roomy(self, *, roomy: bool) -> None:
+        """Say whether the view is large, as in Explore: then the controls beside the picture are shown."""
+        if self.side is not None:
+            self.side.setVisible(roomy)
 
     @property
     def message(self) -> str:
@@ -203,7 +213,7 @@ class Viewer(QWidget):
         if self.twin.is_shown:
             self.twin.refresh()
         elif self._body is not None:
-            self._stack.setCurrentWidget(self._body)
+            self._stack.setCurrentWidget(self._page)
         self.qualifier_changed.emit(self.qualifier())
         self._describe()
 
@@ -266,6 +276,16 @@ class Viewer(QWidget):
     def _describe(self) -> None:
         for widget in (self, *self.findChildren(Canvas)):
             widget.setAccessibleName(self.sentence())
+
+
+def _beside(body: QWidget, side: QWidget) -> QWidget:
+    both = QWidget()
+    row = QHBoxLayout(both)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(0)
+    row.addWidget(side)
+    row.addWidget(body, 1)
+    return both
 
 
 def step_text(step: int) -> str:

@@ -20,18 +20,25 @@ GREY_UNDER_HEAT = 0.75
 HATCH_PITCH_PX = 5.0
 
 
-def flat_picture(array: Array) -> Array:
-    """Return (C, H, W) of a picture (C, *space): the middle slice of every spatial axis before the last two."""
-    while array.ndim > 3:
-        array = array[:, array.shape[1] // 2]
+def flat_picture(array: Array, places: tuple[float, ...] = ()) -> Array:
+    """Return (C, H, W) of a picture (C, *space): one sample of every spatial axis before the last two.
+
+    `places` say where along these axes, 0…1; by default in the middle.
+    """
+    for axis in range(array.ndim - 3):
+        array = array[:, _sample(array.shape[1], places, axis)]
     return array
 
 
-def flat_grid(array: Array) -> Array:
-    """Return (h, w) of values on a grid (*grid): the middle slice of every axis before the last two."""
-    while array.ndim > 2:
-        array = array[array.shape[0] // 2]
+def flat_grid(array: Array, places: tuple[float, ...] = ()) -> Array:
+    """Return (h, w) of values on a grid (*grid): one sample of every axis before the last two, as `flat_picture`."""
+    for axis in range(array.ndim - 2):
+        array = array[_sample(array.shape[0], places, axis)]
     return array if array.ndim == 2 else array[None, :]
+
+
+def _sample(side: int, places: tuple[float, ...], axis: int) -> int:
+    return min(side - 1, int(places[axis] * side)) if axis < len(places) else side // 2
 
 
 def to_image(picture: Array) -> QImage:
@@ -56,10 +63,10 @@ def mapped(values: Array, colormap: Array, low: float, high: float) -> Array:
     return np.asarray(colormap, dtype=np.uint8)[index]
 
 
-def heat_over(picture: Array, weights: Array, colormap: Array, high: float) -> QImage:
+def heat_over(picture: Array, weights: Array, colormap: Array, high: float, opacity: float = HEAT_OPACITY) -> QImage:
     """Return the grey picture (C, H, W) × 0.75 under the heat of weights (h, w) in blocks.
 
-    The heat covers with opacity 72 % × value^0.7, where value is weight / `high`.
+    The heat covers with `opacity` × value^0.7, where value is weight / `high`.
     """
     height, width = picture.shape[-2:]
     grey = np.clip(picture, 0, 1).mean(axis=0) * GREY_UNDER_HEAT
@@ -67,7 +74,7 @@ def heat_over(picture: Array, weights: Array, colormap: Array, high: float) -> Q
     columns = np.arange(width) * weights.shape[1] // width
     value = np.clip(weights / high if high > 0 else weights, 0.0, 1.0)[np.ix_(rows, columns)]
     colour = mapped(value, colormap, 0.0, 1.0).astype(np.float32) / 255.0
-    cover = (HEAT_OPACITY * value**HEAT_GAMMA)[..., None]
+    cover = (opacity * value**HEAT_GAMMA)[..., None]
     blend = grey[..., None] * (1.0 - cover) + colour * cover
     return rgb_image((blend * 255.0 + 0.5).astype(np.uint8))
 
