@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import socket
 import sys
 import time
@@ -80,6 +81,39 @@ def write_atomic(path: Path, data: bytes) -> None:
         partial.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def made_beside(out: Path, *, folder: bool = False) -> Iterator[Path]:
+    """Yield a path beside `out` to write a file (or an empty folder to write into) that takes its place at the end.
+
+    After a failure nothing is left, and what `out` held before stands.
+
+    Raises:
+        DiskFull: there is no space.
+    """
+    partial = out.with_name(f".{out.name}.part")
+    _remove(partial)
+    if folder:
+        partial.mkdir(parents=True)
+    else:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with disk_full_named(out):
+            yield partial
+            if folder:
+                _remove(out)
+            partial.replace(out)
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class JsonLines(Generic[S]):

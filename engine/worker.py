@@ -181,6 +181,16 @@ def _evaluate(job: JobFile, link: SocketLink) -> dict[str, Any]:
     return evaluate_run(Path(path), protocol, dataset, link.progress_or_cancel)
 
 
+def _hand_on(job: JobFile, link: SocketLink) -> dict[str, Any]:
+    from engine.exports.formats import export_runs
+
+    paths, form, out = (job.arguments[name] for name in ("paths", "format", "out"))
+    link.progress_or_cancel(0, 1, "files", form)
+    result = export_runs([Path(path) for path in paths], form, Path(out))
+    link.progress_or_cancel(1, 1, "files", form)
+    return result
+
+
 def _project(job: JobFile, link: SocketLink) -> dict[str, Any]:
     from engine.inspections.projections import project_run
 
@@ -240,6 +250,7 @@ JOBS: dict[str, Callable[[JobFile, SocketLink], dict[str, Any]]] = {
     "import": _import,
     "sample": _sample,
     "evaluate": _evaluate,
+    "hand-on": _hand_on,
     "project": _project,
     "examine": _examine,
     "features": _features,

@@ -56,7 +56,7 @@ def choose_neighbours(scores: Tensor, grid: Sequence[int], count: int, border: B
     if border == "clip":
         scores = scores.masked_fill(~inside, -torch.inf)
     best, which = scores.topk(count, dim=2)
-    found = index.expand(len(scores), -1, -1).gather(2, which)
+    found = index.expand(scores.shape[0], -1, -1).gather(2, which)
     return Chosen(found, best > -torch.inf if border == "clip" else None)
 
 
@@ -65,7 +65,7 @@ def neighbour_cosines(tokens: Tensor, grid: Sequence[int]) -> Tensor:
     index, _ = neighbour_table(grid, tokens.device)
     unit = F.normalize(tokens.float(), dim=2)
     every: Tensor = unit @ unit.transpose(1, 2)  # (B, N, N): less memory than eight copies of the tokens
-    return every.gather(2, index.expand(len(tokens), -1, -1))
+    return every.gather(2, index.expand(tokens.shape[0], -1, -1))
 
 
 class PatchAggregation(nn.Module):
@@ -104,7 +104,7 @@ class PatchAggregation(nn.Module):
 
     def weights(self, tokens: Tensor, layer: int) -> Tensor:
         """Return the weights (B, heads, 1 + N) of the class token in block `layer` over itself and all patches."""
-        token = self.cls_token.expand(len(tokens), -1, -1)
+        token = self.cls_token.expand(tokens.shape[0], -1, -1)
         for number, block in enumerate(self.blocks):
             if number == layer:
                 weights: Tensor = block.weights(token, tokens)  # type: ignore[operator]
@@ -114,7 +114,7 @@ class PatchAggregation(nn.Module):
         raise IndexError(msg)
 
     def _sum_up(self, tokens: Tensor) -> Tensor:
-        token = self.cls_token.expand(len(tokens), -1, -1)
+        token = self.cls_token.expand(tokens.shape[0], -1, -1)
         for block in self.blocks:
             token = block(token, tokens)
         return token

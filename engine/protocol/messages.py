@@ -25,8 +25,12 @@ RunState = Literal[
 ]
 JobKind = Literal[
     "import", "sample", "dry-run", "evaluate", "project", "export", "examine", "combine",
-    "features", "map", "neighbourhood", "layers",
+    "features", "map", "neighbourhood", "layers", "hand-on",
 ]  # fmt: skip
+EXPORT_FORMATS = {
+    "timm": "", "safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt", "report": ".html",
+}  # fmt: skip
+"""Formats in which a run is handed on, and how their files end; "" = a folder."""
 Projection = Literal["PCA", "UMAP", "t-SNE", "PaCMAP"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
@@ -778,6 +782,14 @@ class Evaluate(Request, frozen=True, kw_only=True):
     dataset: str = ""  # "" = the run's own
 
 
+class HandOn(Request, frozen=True, kw_only=True):
+    """Write a run's result for other tools as a job (a report: of several runs); its result has `out`."""
+
+    runs: tuple[str, ...]
+    format: str  # a key of EXPORT_FORMATS
+    out: str  # path of a file with that format's ending, or of a folder that is new or empty
+
+
 class Project(Request, frozen=True, kw_only=True):
     """Make a map (UMAP …) of the run's fixed sample as a job; the result is stored as an inspection."""
 
@@ -1335,7 +1347,7 @@ REQUESTS = (
     Hello, Attach, Replay, Ping, ListMethods, ListSamples, Peek, PlanImport, StartImport, MakeSample, CancelJob,
     DescribeDataset, ListRecords, FetchThumbnails, OpenRecord, EditRecords, ExamineDataset, PlanCombine, StartCombine,
     PlanExport, StartExport, DeleteDataset, DryRun, CheckSettings, StartRun, ControlRun, ContinueRun, DeleteRun,
-    FetchRun, FetchLog, ListInspections, FetchInspection, Watch, Evaluate, Project, SetBudget, StopEngine,
+    FetchRun, FetchLog, ListInspections, FetchInspection, Watch, Evaluate, HandOn, Project, SetBudget, StopEngine,
     MakeFeatures, ListFeatures, DeleteFeatures, MakeMap, ListMaps, FetchMap, DeleteMap, FindNeighbours,
     MakeNeighbourhood, ListNeighbourhoods, FetchNeighbourhood, CompareLayers,
 )  # fmt: skip

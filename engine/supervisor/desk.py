@@ -34,7 +34,7 @@ MAX_LOG_BYTES = 4_000_000
 Frames = list[bytes | memoryview]
 CHANGING = (
     m.StartImport, m.MakeSample, m.CancelJob, m.EditRecords, m.DeleteDataset, m.DryRun, m.StartRun, m.ControlRun,
-    m.ContinueRun, m.DeleteRun, m.Evaluate, m.Project, m.ExamineDataset,
+    m.ContinueRun, m.DeleteRun, m.Evaluate, m.HandOn, m.Project, m.ExamineDataset,
     m.StartCombine, m.StartExport, m.SetBudget, m.MakeFeatures, m.DeleteFeatures, m.MakeMap, m.DeleteMap,
     m.MakeNeighbourhood, m.CompareLayers,
 )  # fmt: skip
@@ -83,6 +83,7 @@ class Desk:
             m.MakeSample: self._make_sample,
             m.DryRun: self._dry_run,
             m.Evaluate: self._evaluate,
+            m.HandOn: self._hand_on,
             m.Project: self._project,
             m.CancelJob: self._cancel_job,
             m.CheckSettings: self._check_settings,
@@ -239,6 +240,16 @@ class Desk:
         path = str(self._rooms.runs.path(request.run))
         arguments = {"path": path, "protocol": request.protocol, "dataset": request.dataset}
         self.accept(request, "evaluate", f"Evaluate {request.run}: {request.protocol}", request.run, arguments)
+
+    def _hand_on(self, request: m.HandOn) -> None:
+        if not request.runs:
+            raise ConfigError("There is no run to hand on.", "Name at least one.")
+        for run in request.runs:
+            self._rooms.runs.require(run)
+        paths = [str(self._rooms.runs.path(run)) for run in request.runs]
+        arguments = {"paths": paths, "format": request.format, "out": request.out}
+        title = f"{request.format} of {', '.join(request.runs)}"
+        self.accept(request, "hand-on", title, request.runs[0], arguments)
 
     def _examine(self, request: m.ExamineDataset) -> None:
         info = self._dataset(request.dataset)

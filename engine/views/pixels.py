@@ -62,7 +62,7 @@ def channel_statistics(spec: FieldSpec, channels: int) -> tuple[tuple[float, ...
 
 def _as_columns(x: Tensor, spec: FieldSpec) -> tuple[Tensor, Tensor]:
     axes = spatial_axes(spec)
-    mean, std = channel_statistics(spec, x.shape[-axes - 1])
+    mean, std = channel_statistics(spec, int(x.shape[-axes - 1]))  # int: while a graph is traced, sides are tensors
     shape = (-1, *(1,) * axes)
     return x.new_tensor(mean).view(shape), x.new_tensor(std).view(shape)
 
