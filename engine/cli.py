@@ -20,6 +20,7 @@ from typing import NoReturn
 import msgspec
 
 from engine.errors import ConfigError, SelfsightError
+from engine.protocol.messages import EXPORT_FORMATS
 
 STOPPED = 130
 Add = Callable[[str, str], argparse.ArgumentParser]
@@ -142,6 +143,13 @@ def _add_run_commands(add: Add) -> None:
     embed.add_argument("run", type=Path, metavar="DIR")
     embed.add_argument("--data", type=Path, metavar="FILE.h5")
     embed.add_argument("--out", type=Path, required=True, metavar="FILE.parquet")
+
+    export = add("export", "hand a run's result to other tools")
+    export.add_argument("runs", type=Path, nargs="+", metavar="DIR", help="run folder; a report takes several")
+    export.add_argument("--format", required=True, choices=tuple(EXPORT_FORMATS))
+    export.add_argument("--out", type=Path, required=True, metavar="PATH", help="a file, or for timm a new folder")
+    export.add_argument("--data", type=Path, metavar="FILE.h5", help="examples to check with, if not the run's own data")
+    export.add_argument("--step", type=int, help="of the checkpoint (default: the newest)")
 
     inspect = add("inspect", "write the pictures and arrays that the window shows")
     inspect.add_argument("run", type=Path, metavar="DIR")

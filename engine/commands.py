@@ -452,16 +452,39 @@ def _trained(result: dict[str, Any]) -> Outcome:
 
 
 def evaluate(options: argparse.Namespace) -> Outcome:
-    """Evaluate a run's features."""
+    """Evaluate a run's features; protocol "list" says which protocols fit."""
     from engine.evaluation.protocols import evaluate_run
 
     dataset = str(_existing(options.data, "dataset")) if options.data else ""
+    if options.protocol == "list":
+        return _list_protocols(_run_path(options), dataset)
     result = evaluate_run(_run_path(options), options.protocol, dataset, ConsoleProgress())
     low, high = result["interval"]
     text = f"{result['protocol']}: {result['metric']} {result['value']:.4g} (95 % {low:.4g} to {high:.4g})"
-    if "untrained" in result["details"]:
-        text += f"; untrained network {result['details']['untrained']:.4g}, chance {result['details']['chance']:.4g}"
+    beside = (("untrained network", "untrained"), ("chance", "chance"))
+    text += "".join(f"; {words} {result['details'][key]:.4g}" for words, key in beside if key in result["details"])
     return Outcome(text, result)
+
+
+def _list_protocols(path: Path, dataset_path: str) -> Outcome:
+    from engine.data.store import Dataset
+    from engine.protocol.evaluations import EVALUATIONS, unfit
+    from engine.registry import find_method
+    from engine.runs import RunFolder
+
+    spec = RunFolder.open(path).spec
+    method = find_method(spec.method)
+    with Dataset.open(_existing(Path(dataset_path or spec.dataset), "dataset")) as data:
+        reasons = {info.name: unfit(info, method.needs, method.families, data.info) for info in EVALUATIONS}
+    text = "\n".join(
+        f"{info.name:<22} {info.answers if not reasons[info.name] else f'does not fit: {reasons[info.name]}'}"
+        for info in EVALUATIONS
+    )
+    rows = [
+        {"protocol": info.name, "title": info.title, "answers": info.answers, "reason": reasons[info.name]}
+        for info in EVALUATIONS
+    ]
+    return Outcome(text, {"protocols": rows})
 
 
 def embed(options: argparse.Namespace) -> Outcome:
@@ -476,6 +499,16 @@ def embed(options: argparse.Namespace) -> Outcome:
     return Outcome(
         f"{rows} × {width} features in {out}", {"out": str(out), "records": rows, "width": width, "step": run.step}
     )
+
+
+def export(options: argparse.Namespace) -> Outcome:
+    """Hand a run's result to other tools."""
+    from engine.exports.formats import export_runs
+
+    dataset = str(_existing(options.data, "dataset")) if options.data else ""
+    result = export_runs(options.runs, options.format, options.out, dataset=dataset, step=options.step)
+    checked = f", checked: largest difference {result['difference']:.2g}" if "difference" in result else ""
+    return Outcome(f"{result['out']} ({options.format}){checked}", result)
 
 
 def inspect(options: argparse.Namespace) -> Outcome:
@@ -577,6 +610,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "resume": resume,
     "evaluate": evaluate,
     "embed": embed,
+    "export": export,
     "inspect": inspect,
     "claim": claim,
     "bench": bench,
