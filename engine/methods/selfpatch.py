@@ -633,7 +633,7 @@ METHOD = Method(
         metric=measure_places,
         primary="patch probe accuracy",
         expected="2 to 5 points more than DINO alone; near boundaries no worse than with random or all neighbours",
-        training={"steps": 200},
+        training={"steps": 150},
         margin=0.02,
     ),
     suggested_sample="scenes",
