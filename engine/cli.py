@@ -52,6 +52,7 @@ def build_parser() -> Parser:
 
     _add_data_commands(add)
     _add_run_commands(add)
+    _add_explore_commands(add)
     _add_other_commands(add)
     return parser
 
@@ -161,6 +162,40 @@ def _add_run_commands(add: Add) -> None:
     inspect.add_argument("--records", type=int, nargs="*", default=[])
 
 
+def _add_explore_commands(add: Add) -> None:
+    def chosen(parser: argparse.ArgumentParser, most: int, what: str) -> None:
+        parser.add_argument("--data", type=Path, metavar="FILE.h5", help="other data than the run's own")
+        parser.add_argument("--step", type=int, default=-1, help="of the checkpoint (default: the newest)")
+        parser.add_argument("--split", default="", help="only its records (default: all)")
+        parser.add_argument("--most", type=int, default=most, metavar="N", help=f"{what} (default {most or 'all'})")
+        parser.add_argument("--seed", type=int, default=0, help="of the choice of records and of the projection")
+
+    mapped = add("map", "make a map of a run's embeddings")
+    mapped.add_argument("run", type=Path, metavar="DIR")
+    mapped.add_argument("--projection", choices=("PCA", "UMAP", "t-SNE", "PaCMAP"), default="PCA")
+    mapped.add_argument("--dimensions", type=int, choices=(2, 3), default=2)
+    mapped.add_argument("--neighbours", type=int, default=15, help="of UMAP and PaCMAP (default 15)")
+    mapped.add_argument("--minimum-distance", type=float, default=0.1, help="of UMAP (default 0.1)")
+    mapped.add_argument("--perplexity", type=float, default=30.0, help="of t-SNE (default 30)")
+    mapped.add_argument("--onto", default="", metavar="KEY", help="place the records into this stored map of the run")
+    mapped.add_argument("--out", type=Path, metavar="FILE", help="write the points: .parquet, .csv or .npz")
+    chosen(mapped, 10_000, "records to show at most; 0 = all")
+
+    near = add("neighbours", "say which records are nearest to a record, a file or a text")
+    near.add_argument("run", type=Path, metavar="DIR")
+    near.add_argument("--record", type=int, metavar="N")
+    near.add_argument("--file", type=Path, metavar="PATH")
+    near.add_argument("--text", default="", metavar="WORDS", help="of methods that embed texts")
+    near.add_argument("-k", type=int, default=10, help="how many (default 10)")
+    chosen(near, 0, "records to search at most")
+
+    alike = add("similarity", "compare the layers of two runs (linear CKA)")
+    alike.add_argument("run", type=Path, metavar="DIR")
+    alike.add_argument("other", type=Path, metavar="DIR")
+    alike.add_argument("--other-step", type=int, default=-1, help="of the other's checkpoint (default: the newest)")
+    chosen(alike, 1000, "records to compare on")
+
+
 def _add_other_commands(add: Add) -> None:
     claim = add("claim", "run a method's claim experiment")
     claim.add_argument("method")
@@ -220,8 +255,9 @@ def _run(arguments: list[str]) -> int:
         sys.stdout.write(f"selfsight {version('selfsight')}\n")
         return 0
     from engine import commands
+    from engine.commands_explore import EXPLORING
 
-    outcome = commands.COMMANDS[options.command](options)
+    outcome = (commands.COMMANDS | EXPLORING)[options.command](options)
     if options.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(outcome.document), indent=2).decode() + "\n")
     elif outcome.text:

@@ -76,8 +76,9 @@ class Model(Protocol):
     Optional: `after_update(progress)` for momentum teachers, queues and centres, called after each update;
     `encoder`, the network to look into (attention, feature maps): an `engine.networks` encoder, in evaluation
     the weights that `embed` uses; `encoder_input(batch)`, what `embed` gives that encoder (a tensor, or a tuple of the
-    arguments of its `attention` before the layer), without which attention is shown for pictures only; `no_decay()` →
-    names of parameters without weight decay beyond biases and 1-D ones.
+    arguments of its `attention` before the layer), without which attention is shown for pictures only;
+    `embed_text(texts)` → (B, E) in the space of `embed`'s pooled features, of methods that compare texts with records;
+    `no_decay()` → names of parameters without weight decay beyond biases and 1-D ones.
     """
 
     def step(self, views: Views, progress: float) -> Step:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.evaluation.features import embed_records
+from engine.inspections.embedding import run_features
 from engine.inspections.opened import OpenedRun
 from engine.protocol.schema import FieldKind
 
@@ -22,13 +22,8 @@ def write_features(run: OpenedRun, out: Path, progress: Callable[[float, float, 
 
     dataset = run.dataset
     indices = dataset.select(None)
-    embedded = embed_records(
-        run.model,
-        run.loader(split=None),
-        indices,
-        progress=lambda done, total: progress(done, total, "records", "features"),
-    )
-    width = embedded.features.shape[1]
+    features = run_features(run, indices, progress)
+    width = features.shape[1]
     columns: dict[str, pa.Array] = {"record": pa.array(indices)}
     for spec in dataset.schema.fields:
         if spec.kind in {FieldKind.LABEL, FieldKind.SPLIT}:
@@ -37,7 +32,7 @@ def write_features(run: OpenedRun, out: Path, progress: Callable[[float, float, 
         elif spec.kind in {FieldKind.NAME, FieldKind.GROUP, FieldKind.NUMBER, FieldKind.TIME}:
             values = dataset.column(spec.name)
             columns[spec.name] = pa.array([values[index] for index in indices])
-    columns["features"] = pa.FixedSizeListArray.from_arrays(pa.array(embedded.features.reshape(-1)), width)
+    columns["features"] = pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1)), width)
     table = pa.table(columns).replace_schema_metadata(
         {"selfsight": f'{{"run": "{run.folder.name}", "step": {run.step}, "dataset": "{dataset.info.name}"}}'}
     )
