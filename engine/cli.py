@@ -137,7 +137,7 @@ def _add_run_commands(add: Add) -> None:
 
     evaluate = add("evaluate", "evaluate a run's features")
     evaluate.add_argument("run", type=Path, metavar="DIR")
-    evaluate.add_argument("--protocol", required=True, help="knn, linear, ridge or health")
+    evaluate.add_argument("--protocol", required=True, help="knn, linear, health, …; list: which ones fit")
     evaluate.add_argument("--data", type=Path, metavar="FILE.h5", help="other data than the run's own")
 
     embed = add("embed", "write the features of every record")

@@ -33,3 +33,19 @@ def proportion(successes: int, trials: int) -> tuple[float, float]:
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+
+def resampled(
+    count: int, statistic: Callable[[Array], float], *, draws: int = 300, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of `statistic` of (count,) row numbers, drawn with replacement.
+
+    For what is no mean over records: areas under curves, intersections over unions. Draws without a value are left out.
+    """
+    generator = np.random.default_rng(seed)
+    found = np.array([statistic(generator.integers(0, count, count)) for _ in range(draws)], np.float64)
+    found = found[np.isfinite(found)]
+    if len(found) == 0:
+        return float("nan"), float("nan")
+    low, high = np.quantile(found, (0.025, 0.975))
+    return float(low), float(high)

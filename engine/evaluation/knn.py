@@ -6,12 +6,14 @@ weighting is that of Wu et al. 2018: a neighbour with cosine s votes exp(s / tem
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def nearest(queries: Tensor, bank: Tensor, k: int, *, chunk: int = 4096) -> tuple[Tensor, Tensor]:
+def nearest(queries: Tensor, bank: Tensor, k: int, *, chunk: int = 512) -> tuple[Tensor, Tensor]:
     """Return cosine (Q, k) and bank rows (Q, k) of the `k` nearest of `bank` (N, E) to each of `queries` (Q, E).
 
     Exact; both are normalised here. Memory is bounded by `chunk` × N similarities.
@@ -30,9 +32,18 @@ def knn_predict(
     queries: Tensor, bank: Tensor, labels: Tensor, classes: int, *, k: int = 20, temperature: float = 0.07
 ) -> Tensor:
     """Return the predicted class (Q,) of each query; `labels` (N,) are those of the bank."""
-    cosine, rows = nearest(queries, bank, k)
-    votes = torch.zeros(len(queries), classes, device=queries.device)
+    return knn_predict_each(queries, bank, labels, classes, ks=(k,), temperature=temperature)[k]
+
+
+def knn_predict_each(
+    queries: Tensor, bank: Tensor, labels: Tensor, classes: int, *, ks: Sequence[int], temperature: float = 0.07
+) -> dict[int, Tensor]:
+    """Return k → predicted class (Q,) of each query, for several numbers of neighbours after one search."""
+    cosine, rows = nearest(queries, bank, max(ks))
     # subtracting the best cosine leaves the winner unchanged and keeps exp in range
     weights = ((cosine - cosine[:, :1]) / temperature).exp()
-    votes.scatter_add_(1, labels[rows], weights)
-    return votes.argmax(dim=1)
+    found: dict[int, Tensor] = {}
+    for k in ks:
+        votes = torch.zeros(len(queries), classes, device=queries.device)
+        found[k] = votes.scatter_add_(1, labels[rows[:, :k]], weights[:, :k]).argmax(dim=1)
+    return found

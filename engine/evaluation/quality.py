@@ -7,7 +7,7 @@ the step before.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,27 +16,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.data.batch import Batch
 from engine.data.store import Dataset
 from engine.evaluation.features import embed_records, stratified
-from engine.evaluation.health import COLLAPSED_RANK, COLLAPSED_SPREAD, alignment, measure_health
+from engine.evaluation.health import alignment, measure_health, prototype_use, teacher_gap
 from engine.evaluation.intervals import proportion
 from engine.evaluation.knn import knn_predict
 from engine.evaluation.linear import ridge_probe
+from engine.evaluation.random_views import embed_random_view, has_pictures
+from engine.evaluation.verdicts import Judge, Reading
 from engine.feeding import open_loader
 from engine.inspections.projections import align, pca_map
 from engine.method import Method
 from engine.protocol.inspections import Array, Embedding
 from engine.protocol.messages import RunEvent
 from engine.protocol.schema import FieldKind
-from engine.views.geometry import resized_crops
-from engine.views.pixels import channel_statistics, to_float
-from engine.views.rng import Rng
 
 BANK_RECORDS = 1500
 QUERY_RECORDS = 500
 ALIGNMENT_RECORDS = 256
-_PICTURES = frozenset({FieldKind.IMAGE, FieldKind.CHANNELS})
 NOTEWORTHY_CHANGE = 0.03
 
 
@@ -44,16 +41,23 @@ class QualityMonitor:
     """Measures a model on a fixed, stratified sample; owns no state that a checkpoint would need."""
 
     def __init__(
-        self, dataset: Dataset, method: Method, config: Any, *, seed: int, previous: Embedding | None = None
+        self,
+        dataset: Dataset,
+        method: Method,
+        config: Any,
+        *,
+        seed: int,
+        previous: Embedding | None = None,
+        earlier: Sequence[Reading] = (),
     ) -> None:
         self._loader = open_loader(method, config, dataset, batch_size=256, seed=seed, split=None, prefetch=0)
-        self._has_pictures = any(
-            spec.kind in _PICTURES and None not in spec.shape for spec in self._loader.specs.values()
-        )
+        self._has_pictures = has_pictures(self._loader)
         self._seed = seed
         self._previous = previous
         self._last_knn: float | None = None
-        self._low_health = 0
+        self._judge = Judge()
+        for reading in earlier:  # of an earlier life of the run: what was said then is not said again
+            self._judge.hear(reading)
         label = dataset.schema.first(FieldKind.LABEL)
         self._classes = label.classes if label else ()
         labels = np.asarray(dataset.column(label.name), np.int64) if label else np.full(len(dataset), -1, np.int64)
@@ -74,15 +78,20 @@ class QualityMonitor:
         """Record numbers of the fixed sample, held-out ones first."""
         return np.concatenate([self._queries, self._bank])
 
-    def measure(self, model: nn.Module, step: int) -> tuple[dict[str, float], list[RunEvent], Embedding]:
-        """Return metrics ("quality/…"), events worth a line, and the map of the sample, after `step`."""
+    def measure(
+        self, model: nn.Module, step: int, *, loss: float | None = None, first_loss: float | None = None
+    ) -> tuple[dict[str, float], list[RunEvent], Embedding]:
+        """Return metrics ("quality/…"), events worth a line, and the map of the sample, after `step`.
+
+        `loss` is the newest one of training, `first_loss` its first.
+        """
         embedded = embed_records(model, self._loader, self.sample)
-        features = torch.from_numpy(embedded.features)
+        is_finite = bool(np.isfinite(embedded.features).all())
+        features = torch.from_numpy(embedded.features if is_finite else np.nan_to_num(embedded.features))
         values = self._label_free(model, features)
         values |= self._with_labels(features)
-        if not np.isfinite(embedded.features).all():
-            features = torch.nan_to_num(features)
-        return values, self._events(values, step), self._map(features.numpy(), step)
+        reading = Reading(step, values, loss, first_loss, is_finite)
+        return values, self._events(reading), self._map(features.numpy(), step)
 
     def _label_free(self, model: nn.Module, features: Tensor) -> dict[str, float]:
         health = measure_health(features)
@@ -93,33 +102,23 @@ class QualityMonitor:
             "quality/spread_min": health.spread_min,
             "quality/dead": float(health.dead),
             "quality/uniformity": health.uniformity,
+            "quality/effective_rank": health.effective_rank,
         }
+        gap, use = teacher_gap(model), prototype_use(model)
+        if gap is not None:
+            values["quality/teacher_gap"] = gap
+        if use is not None:
+            values |= {"quality/prototypes_share": use.share, "quality/prototypes": float(use.count)}
         if not self._has_pictures:  # of which there is a random view that every method understands
             return values
         chosen = self._bank[:: max(1, len(self._bank) // ALIGNMENT_RECORDS)][:ALIGNMENT_RECORDS]
-        first = torch.cat([self._embed_view(model, batch, 1) for batch in self._loader.in_order(chosen, 128)])
-        second = torch.cat([self._embed_view(model, batch, 2) for batch in self._loader.in_order(chosen, 128)])
+        first = torch.cat(
+            [embed_random_view(model, batch, 1, self._seed) for batch in self._loader.in_order(chosen, 128)]
+        )
+        second = torch.cat(
+            [embed_random_view(model, batch, 2, self._seed) for batch in self._loader.in_order(chosen, 128)]
+        )
         return values | {"quality/alignment": alignment(first, second)}
-
-    def _embed_view(self, model: nn.Module, batch: Batch, view: int) -> Tensor:
-        """Features of one random crop (at least half the area, flipped or not) of raw records, (B, E) on the CPU."""
-        batch = batch.to(next(model.parameters()).device)
-        rng = Rng(self._seed, view, batch.index)
-        fields, specs = dict(batch.fields), dict(batch.specs)
-        for key, spec in batch.specs.items():
-            value = fields[key]
-            if spec.kind in _PICTURES and isinstance(value, Tensor):
-                pixels = to_float(value, spec)
-                fields[key] = resized_crops(pixels, rng, size=pixels.shape[-2:], scale=(0.5, 1.0), flip=0.5)
-                mean, std = channel_statistics(spec, pixels.shape[1])  # as the integers would have been normalised
-                specs[key] = msgspec.structs.replace(spec, dtype="float32", mean=tuple(mean), std=tuple(std))
-        learner: Any = model  # nn.Module does not know `embed`
-        was_training = model.training
-        model.eval()
-        with torch.no_grad():
-            pooled: Tensor = learner.embed(replace(batch, fields=fields, specs=specs)).pooled.float().cpu()
-        model.train(was_training)
-        return pooled
 
     def _with_labels(self, features: Tensor) -> dict[str, float]:
         truth = torch.from_numpy(self._labels[self.sample])
@@ -147,28 +146,21 @@ class QualityMonitor:
             "quality/chance": most / trials,
         }
 
-    def _events(self, values: dict[str, float], step: int) -> list[RunEvent]:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    def _events(self, reading: Reading) -> list[RunEvent]:
+        now, step = datetime.now(UTC).isoformat(timespec="milliseconds"), reading.step
         events: list[RunEvent] = []
-        knn = values.get("quality/knn")
+        knn = reading.value("knn")
         if knn is not None:
             if self._last_knn is not None and abs(knn - self._last_knn) >= NOTEWORTHY_CHANGE:
                 verb = "rose" if knn > self._last_knn else "fell"
                 text = f"kNN {verb} by {abs(knn - self._last_knn) * 100:.1f} points to {knn * 100:.1f} %."
                 events.append(RunEvent(time=now, step=step, kind="quality", text=text))
             self._last_knn = knn
-        # one bad reading may be the start of training; two in a row are an alarm. Features that share one strong
-        # direction look flat and can still tell classes apart: what kNN can read has not collapsed
-        reads = values.get("quality/knn_low", 0.0) > 1.5 * values.get("quality/chance", 1.0)
-        is_low = not reads and (values["quality/spread"] < COLLAPSED_SPREAD or values["quality/rank"] < COLLAPSED_RANK)
-        self._low_health = self._low_health + 1 if is_low else 0
-        if self._low_health == 2:
-            text = (
-                f"The representation has collapsed: different records get nearly the same features "
-                f"(spread {values['quality/spread']:.3f}, effective rank {values['quality/rank']:.1f} "
-                f"of {values['quality/width']:.0f}). Lower the learning rate, or raise the teacher momentum."
+        for verdict in self._judge.hear(reading):
+            data = msgspec.to_builtins(verdict)
+            events.append(
+                RunEvent(time=now, step=step, kind="health", level=verdict.level, text=verdict.text, data=data)
             )
-            events.append(RunEvent(time=now, step=step, kind="health", level="error", text=text))
         return events
 
     def _map(self, features: Array, step: int) -> Embedding:
