@@ -30,11 +30,13 @@ class Journal:
         self._unsaid: list[RunEvent] = []  # events that found no space; said first when there is some
         self._next_row = 0.0
         self.latest: dict[str, float | None] = {}
+        self.first_loss: float | None = None
         self._known = {"loss": -1, "quality": -1}
         for row in folder.metrics():
             kind = _kind(row.values)
             self._known[kind] = max(self._known[kind], row.step)
             self.latest |= row.values
+            self._remember_first(row.values)
 
     def has_quality(self, step: int) -> bool:
         """Whether the quality after `step` is written already."""
@@ -55,6 +57,7 @@ class Journal:
         kind = _kind(values)
         plain = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self.latest |= plain
+        self._remember_first(plain)
         if self._is_mute or step <= self._known[kind]:
             return
         found = MetricsRow(step=step, time_s=round(time_s, 3), values=plain)
@@ -77,6 +80,10 @@ class Journal:
     def state(self, step: int, state: str, text: str, **data: Any) -> None:
         """Say that the run is in another state now."""
         self.say(step, "state", text, data={"state": state, **data})
+
+    def _remember_first(self, values: Mapping[str, float | None]) -> None:
+        if self.first_loss is None:
+            self.first_loss = values.get("loss")
 
     def event(self, event: RunEvent) -> None:
         """Append an event made elsewhere."""

@@ -13,9 +13,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine.data.store import Dataset
 from engine.errors import DataError, SelfsightError
 from engine.evaluation.quality import QualityMonitor
+from engine.evaluation.verdicts import readings_of
 from engine.feeding import open_loader
 from engine.inspections.live import LiveViews
 from engine.method import Method
@@ -101,6 +104,9 @@ def setup(folder: RunFolder, link: Link, control: Control, journal: Journal) -> 
     method = find_method(spec.method)
     fabric = open_fabric(spec.device, settings.precision)
     dataset = open_dataset(spec.dataset)
+    if rank() == 0 and not spec.dataset_checksum and dataset.info.checksum:
+        spec = msgspec.structs.replace(spec, dataset_checksum=dataset.info.checksum)
+        folder.rewrite(spec)
     _check_fit(method, dataset)
     loader = open_loader(method, config, dataset, batch_size=settings.batch_size, seed=spec.seed)
     try:
@@ -109,7 +115,8 @@ def setup(folder: RunFolder, link: Link, control: Control, journal: Journal) -> 
             watcher = Watcher(folder, link, journal, LiveViews(method, config, dataset, seed=spec.seed))
             if settings.evaluate_every:
                 previous = newest_map(folder)
-                monitor = QualityMonitor(dataset, method, config, seed=spec.seed, previous=previous)
+                earlier = readings_of(folder.metrics())
+                monitor = QualityMonitor(dataset, method, config, seed=spec.seed, previous=previous, earlier=earlier)
         session = Session(
             folder=folder, link=link, control=control, journal=journal, spec=spec, method=method, config=config,
             settings=settings, fabric=fabric, dataset=dataset, loader=loader, watcher=watcher, monitor=monitor,

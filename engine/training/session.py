@@ -301,7 +301,10 @@ class Session:
         if self.journal.has_quality(self.step):
             return
         self.updater.watch.lap("other")
-        values, events, embedding = monitor.measure(self.updater.model, self.step)
+        journal = self.journal
+        values, events, embedding = monitor.measure(
+            self.updater.model, self.step, loss=journal.latest.get("loss"), first_loss=journal.first_loss
+        )
         for event in events:
             self.journal.event(event)
         self._write(lambda: self.journal.row(self.step, self.trained_s, values))
