@@ -19,6 +19,7 @@ BENCHMARKS = {
     "reads": "engine.bench.reads:bench_reads",
     "steps": "engine.bench.steps:bench_steps",
     "live": "engine.bench.live:bench_live_views",
+    "evaluation": "engine.bench.evaluation:bench_evaluation",
 }
 """Name → function that returns rows {name, ours, peer, peer_name, ratio, unit, runs}; ratio > 1 = ours is better."""
 
