@@ -1,14 +1,25 @@
-"""Evaluations of a run as rows of a table."""
+"""Evaluations of a run: which protocols fit it, and results as rows of a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.pages.runs_model import PROTOCOLS
 from app.widgets.numbers import ABSENT, interval, number, share
-from engine.protocol.messages import JobSummary
+from engine.protocol.evaluations import BY_NAME, EVALUATIONS, unfit
+from engine.protocol.messages import JobSummary, MethodInfo
+from engine.protocol.schema import DatasetInfo
 
 COLUMNS = ("Protocol", "Metric", "Value", "95 % interval", "Untrained network", "Chance", "State")
+
+
+def protocol_reasons(method: MethodInfo | None, data: DatasetInfo | None) -> dict[str, str]:
+    """Return protocol → why it does not fit a run's method and data, "" where it does, in the order to be shown.
+
+    What is not known yet fits: the engine has the last word.
+    """
+    if method is None or data is None:
+        return {info.name: "" for info in EVALUATIONS}
+    return {info.name: unfit(info, method.needs, method.families, data) for info in EVALUATIONS}
 
 
 def evaluation_rows(jobs: Sequence[JobSummary]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
@@ -18,28 +29,34 @@ def evaluation_rows(jobs: Sequence[JobSummary]) -> tuple[tuple[str, ...], tuple[
 
 def _row(job: JobSummary) -> tuple[str, ...]:
     result = job.result
-    protocol = str(result.get("protocol", "")) or next((name for name in PROTOCOLS if name in job.title.lower()), "")
-    title = PROTOCOLS.get(protocol, protocol or job.title)
+    protocol = str(result.get("protocol", "")) or job.title.rpartition(": ")[2]
+    info = BY_NAME.get(protocol)
+    title = info.title if info else protocol or job.title
     if job.state == "failed" and job.failure is not None:
         return (title, "", ABSENT, "", "", "", f"{job.failure.message} {job.failure.hint}".strip())
     if job.state != "done":
         done = f"{number(job.done)} of {number(job.total)} {job.unit}" if job.total else job.current
         return (title, "", ABSENT, "", "", "", f"{job.state}, {done}" if done else job.state)
     value, bounds, details = result.get("value"), result.get("interval"), result.get("details", {})
-    is_share = protocol != "health"
+    is_share = info is None or info.form == "share"
     if not isinstance(value, int | float):
         return (title, str(result.get("metric", "")), ABSENT, "", "", "", "done")
     spread = ""
     if isinstance(bounds, list | tuple) and len(bounds) == 2:
         scale = 100 if is_share else 1
         spread = interval(value * scale, (bounds[1] - bounds[0]) / 2 * scale)[1]
-    untrained, chance = details.get("untrained"), details.get("chance")
+
+    def shown(found: object) -> str:
+        if not isinstance(found, int | float):
+            return ABSENT
+        return share(found) if is_share else number(found)
+
     return (
         title,
         str(result.get("metric", "")),
-        share(value) if is_share else number(value),
+        shown(value),
         spread,
-        share(untrained) if isinstance(untrained, int | float) else ABSENT,
-        share(chance) if isinstance(chance, int | float) else ABSENT,
+        shown(details.get("untrained")),
+        shown(details.get("chance")),
         "done",
     )

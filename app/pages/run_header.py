@@ -19,12 +19,13 @@ from PySide6.QtWidgets import (
 )
 
 from app.pages.run_facts import banner, progress_line, run_title
-from app.pages.runs_model import PROTOCOLS, RunsModel
+from app.pages.runs_model import RunsModel
 from app.theme import Theme
 from app.widgets.buttons import Button
 from app.widgets.chips import StateChip
 from app.widgets.empty import Banner
 from app.widgets.panel import PageHeader, label
+from engine.protocol.evaluations import BY_NAME
 from engine.protocol.messages import RunSummary
 
 _BOLD = re.compile(r"^(step )(.+?)(?= of )")
@@ -193,11 +194,10 @@ class RunHeader(QWidget):
             self.entries[name] = action
 
         entry("continue", "Continue for longer…", "continue", self._ask_continue)
-        evaluate = self.more_menu.addMenu(self._theme.icon("quality"), "Evaluate")
-        for protocol, title in PROTOCOLS.items():
-            action = evaluate.addAction(title)
-            action.triggered.connect(lambda _checked=False, protocol=protocol: self.evaluate_wanted.emit(protocol))
-        self.entries["evaluate"] = evaluate.menuAction()
+        self.evaluate_menu = self.more_menu.addMenu(self._theme.icon("quality"), "Evaluate")
+        self.evaluate_menu.setToolTipsVisible(True)
+        self._reasons: dict[str, str] = {}
+        self.entries["evaluate"] = self.evaluate_menu.menuAction()
         self.more_menu.addSeparator()
         entry("copy", "Copy as command", "command", self.copy_wanted.emit, "Ctrl+Shift+C")
         entry("log", "Open log", "log", self.log_wanted.emit)
@@ -206,6 +206,23 @@ class RunHeader(QWidget):
         self.more_menu.addSeparator()
         entry("kill", "Kill…", "stop", self.kill_wanted.emit)
         entry("delete", "Delete…", "delete", self.delete_wanted.emit)
+
+    def _list_protocols(self, reasons: dict[str, str]) -> None:
+        """List those that fit first; those that do not are disabled and say why."""
+        if reasons == self._reasons:
+            return
+        self._reasons = dict(reasons)
+        self.evaluate_menu.clear()
+        has_section = False
+        for protocol, reason in sorted(reasons.items(), key=lambda item: bool(item[1])):
+            info = BY_NAME[protocol]
+            if reason and not has_section:
+                self.evaluate_menu.addSeparator()
+                has_section = True
+            action = self.evaluate_menu.addAction(info.title)
+            action.setToolTip(reason or info.answers)
+            action.setEnabled(not reason)
+            action.triggered.connect(lambda _checked=False, protocol=protocol: self.evaluate_wanted.emit(protocol))
 
     def show_run(self, summary: RunSummary, model: RunsModel) -> None:
         """Show what is known of a run now."""
@@ -226,6 +243,7 @@ class RunHeader(QWidget):
             (self.continue_button, "continue"),
         ):
             button.setVisible(not model.refusal(summary.run, action))
+        self._list_protocols(model.protocol_reasons(summary.run))
         for name in ("continue", "kill", "delete", "evaluate"):
             reason = model.refusal(summary.run, name)
             self.entries[name].setEnabled(not reason)

@@ -8,6 +8,7 @@ from typing import Literal
 from PySide6.QtCore import QObject, Signal
 
 from app.context import Client
+from app.pages.run_evaluations import protocol_reasons
 from app.pages.run_facts import ACTIVE, ENDED, RESUMABLE, dataset_name
 from app.workspace_model import WorkspaceModel, failure_text
 from engine.protocol import messages
@@ -15,12 +16,6 @@ from engine.protocol.inspections import Array
 from engine.protocol.messages import JobSummary, Message, RunSpec, RunSummary
 
 RunAction = Literal["pause", "resume", "stop", "checkpoint", "kill", "first"]
-PROTOCOLS = {  # what selfsight evaluate knows: what it is called here
-    "knn": "kNN, k = 20",
-    "linear": "Linear probe",
-    "ridge": "Ridge probe",
-    "health": "Health without labels",
-}
 
 
 class RunsModel(QObject):
@@ -57,6 +52,14 @@ class RunsModel(QObject):
             "evaluate": summary.saved_step >= 0,
         }
         return "" if allowed.get(action, True) else f"Not possible while the run is {state}."
+
+    def protocol_reasons(self, run: str) -> dict[str, str]:
+        """Return protocol → why it does not fit the run, "" where it does."""
+        summary = self.summary(run)
+        if summary is None:
+            return protocol_reasons(None, None)
+        method, data = summary.spec.method, dataset_name(summary)
+        return protocol_reasons(self.workspace.methods.get(method), self.workspace.datasets.get(data))
 
     def control(self, run: str, action: RunAction) -> None:
         """Pause, resume, stop, checkpoint, kill, or move a run to the front of the queue."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from app.widgets.numbers import ABSENT, interval, number, share
 from app.widgets.plots import paint_spark
 from app.workspace_model import RunHistoryModel
 from engine.protocol.inspections import Array
+from engine.protocol.messages import RunEvent
 
 CARD_WIDTH_PX = 236
 LOW_SPREAD = 0.02
@@ -35,6 +37,7 @@ class Reading:
     note: str
     course: Array  # (N,)
     level: str = ""  # token of the line below
+    tip: str = ""  # more than the card has room for
 
 
 class _Newest:
@@ -60,7 +63,7 @@ def readings(history: RunHistoryModel) -> list[Reading]:
     return [
         _accuracy(newest, "kNN, k = 20", "quality/knn"),
         _accuracy(newest, "Linear probe", "quality/linear"),
-        _rank(newest),
+        _rank(newest, history.events),
         _plain(newest, "Alignment", "quality/alignment", needs="pictures"),
         _plain(newest, "Uniformity", "quality/uniformity"),
     ]
@@ -78,7 +81,7 @@ def _accuracy(newest: _Newest, title: str, name: str) -> Reading:
     return Reading(title, text, "%", below, note, course)
 
 
-def _rank(newest: _Newest) -> Reading:
+def _rank(newest: _Newest, events: Sequence[RunEvent]) -> Reading:
     value, course = newest.value("quality/rank"), newest.course("quality/rank")
     if value is None:
         return Reading("Effective rank", ABSENT, "", _COMES, "label-free", course)
@@ -86,7 +89,17 @@ def _rank(newest: _Newest) -> Reading:
     is_collapsed = value < LOW_RANK or (spread is not None and spread < LOW_SPREAD)
     unit = "" if width is None else f"of {number(width, 0)}"
     below, level = ("collapsed: features hardly differ", "error") if is_collapsed else ("no collapse", "")
-    return Reading("Effective rank", number(value, 0 if value >= 10 else 1), unit, below, "label-free", course, level)
+    verdict, tip = newest_verdict(events), ""
+    if verdict is not None:
+        below, level, tip = str(verdict.data.get("kind", below)), verdict.level, verdict.text
+    shown = number(value, 0 if value >= 10 else 1)
+    return Reading("Effective rank", shown, unit, below, "label-free", course, level, tip)
+
+
+def newest_verdict(events: Sequence[RunEvent]) -> RunEvent | None:
+    """Return the newest word on a run's health, or None where there is none or its signs are gone."""
+    found = next((event for event in reversed(events) if event.kind == "health"), None)
+    return None if found is None or found.level == "ok" else found
 
 
 def _plain(newest: _Newest, title: str, name: str, *, needs: str = "") -> Reading:
@@ -118,7 +131,7 @@ class QualityCard(QWidget):
         self.reading = reading
         text = " ".join(part for part in (reading.title, reading.value, reading.unit, reading.below) if part)
         self.setAccessibleName(f"{text}, {reading.note}")
-        self.setToolTip(f"{text}; {reading.note}")
+        self.setToolTip(reading.tip or f"{text}; {reading.note}")
         self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:

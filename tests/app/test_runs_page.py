@@ -24,6 +24,7 @@ from app.theme import Theme
 from app.viewers.step_time import newest_times
 from app.workspace_model import WorkspaceModel
 from engine.protocol import messages
+from engine.protocol.evaluations import EVALUATIONS
 from engine.protocol.messages import Failure, JobSummary, MetricsRow, Watch
 from tests.app.fake_engine import FakeEngine, empty_snapshot, sample_run, sample_snapshot, sample_spec
 from tests.app.run_data import LATEST, attention, embedding, reconstruction, running_engine
@@ -317,6 +318,18 @@ def test_that_an_evaluation_becomes_a_job_with_its_result(opened: Opened) -> Non
         for column in range(opened.page.docks.evaluations.columnCount())
     ]
     assert row == ["kNN, k = 20", "accuracy", "71.4 %", "± 0.9", "31.0 %", "10.0 %", "done"]
+
+
+def test_that_the_evaluate_menu_lists_what_fits_and_says_why_the_rest_does_not(opened: Opened) -> None:
+    actions = {action.text(): action for action in opened.page.bar.evaluate_menu.actions() if action.text()}
+    assert set(actions) == {info.title for info in EVALUATIONS}
+    assert actions["kNN, k = 20"].isEnabled()
+    assert not actions["Cross-modal retrieval"].isEnabled()
+    assert "reads no texts" in actions["Cross-modal retrieval"].toolTip()
+    enabled = [action.isEnabled() for action in actions.values()]
+    assert enabled == sorted(enabled, reverse=True)
+    actions["Clustering"].trigger()
+    assert opened.engine.last(messages.Evaluate).protocol == "clustering"
 
 
 def test_that_a_run_that_was_deleted_leads_back_to_the_list(opened: Opened) -> None:
