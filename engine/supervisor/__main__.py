@@ -24,10 +24,10 @@ from engine.errors import EngineLost, RunError
 from engine.protocol.connection import ConnectionInfo, read_connection
 from engine.supervisor.control import START_S
 from engine.supervisor.core import ENGINE_FOLDER
+from engine.supervisor.logs import set_log_aside
 from engine.supervisor.server import Server
 from engine.workspace import Workspace
 
-LOG_BYTES = 4_000_000
 IDLE_STOP_S = 1800.0
 
 
@@ -84,8 +84,7 @@ def _detach(workspace: Workspace, folder: Path, idle_stop_s: float) -> Connectio
     log = folder / "engine.log"
     child: subprocess.Popen[bytes] | None = None
     if not lock.is_held_by_anyone():
-        if log.exists() and log.stat().st_size > LOG_BYTES:
-            log.replace(log.with_suffix(".old.log"))
+        set_log_aside(log)
         flags = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         with log.open("ab") as file:
             child = subprocess.Popen(

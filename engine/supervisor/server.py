@@ -28,6 +28,7 @@ from engine.supervisor.devices import Devices, disk_space
 from engine.supervisor.jobfile import JobRecord
 from engine.supervisor.jobs import Jobs
 from engine.supervisor.librarians import Librarian
+from engine.supervisor.logs import shorten_log
 from engine.supervisor.lookers import Lookers
 from engine.supervisor.runs import Runs
 from engine.supervisor.sockets import MAX_REQUEST_BYTES, MAX_VIEW_BYTES, Door, Porter
@@ -190,6 +191,7 @@ class Server:
         if now >= self._next_figures:
             self._next_figures = now + FIGURES_S
             self._aside.do(self._read_figures, self._show_figures, _log_figures)
+            self._aside.do(self._shorten_logs, lambda _: None, _log_shortening)
         if now >= self._next_scan:
             self._next_scan = now + RESCAN_S
             self._datasets.rescan()
@@ -338,6 +340,10 @@ class Server:
     def _read_figures(self) -> _Figures:
         return _Figures(self._device_reader.read(), *disk_space(self._workspace.root))
 
+    def _shorten_logs(self) -> None:
+        for name in ("engine.log", "look.log"):
+            shorten_log(self._core.folder / name)
+
     def _show_figures(self, figures: _Figures) -> None:
         self._figures = figures
         if self._audience.windows:
@@ -365,6 +371,10 @@ def _guarded(call: Callable[[], None]) -> None:
 
 def _log_describe(error: Exception) -> None:
     logger.warning("the methods cannot be described: %s", error)
+
+
+def _log_shortening(error: Exception) -> None:
+    logger.warning("a log that has grown long could not be shortened: %s", error)
 
 
 def _log_figures(error: Exception) -> None:
