@@ -19,7 +19,7 @@ LOST_DIRECTIONS = 1 / 3  # of those at the first reading
 FEW_PROTOTYPES = 4  # effectively in use
 FEWEST_TO_JUDGE = 16  # prototypes or dimensions, below which few in use mean nothing
 SAME_TEACHER = 1e-6  # relative distance of the parameters
-WORSE_LOSS = 1.5  # times the first one
+WORSE_LOSS = 2.0  # times the first one
 SOLVED_LOSS = 0.02  # of the first one
 FALLING_LOSS = 0.9  # of that at the best reading
 LOST_ACCURACY = 0.05
@@ -104,22 +104,28 @@ def dead_prototypes(readings: Sequence[Reading]) -> Verdict | None:
     )  # fmt: skip
 
 
-def divergence(readings: Sequence[Reading]) -> Verdict | None:
-    """Features are not finite, or the loss stands well above its start."""
+_AGAINST_DIVERGENCE = ("Lower the learning rate, lengthen the warm-up, or clip gradients.",)
+
+
+def not_finite(readings: Sequence[Reading]) -> Verdict | None:
+    """Features are not finite."""
     now = readings[-1]
-    remedies = ("Lower the learning rate, lengthen the warm-up, or clip gradients.",)
-    if not now.is_finite:
-        return Verdict(
-            kind="divergence", level="error", remedies=remedies,
-            sentence=f"Training diverges: features are not finite any more at step {now.step}.",
-        )  # fmt: skip
+    if now.is_finite:
+        return None
+    sentence = f"Training diverges: features are not finite any more at step {now.step}."
+    return Verdict(kind="divergence", level="error", sentence=sentence, remedies=_AGAINST_DIVERGENCE)
+
+
+def divergence(readings: Sequence[Reading]) -> Verdict | None:
+    """The loss stands well above its start, and features are no better."""
+    now = readings[-1]
     loss, first = now.loss, now.first_loss
     if loss is None or first is None or first <= 0 or (math.isfinite(loss) and loss <= WORSE_LOSS * first):
         return None
-    if readings[0].step < now.step and _reads_better(now, readings[0]):
+    if _reads_better(now, readings[0]):
         return None  # against a moving target the loss may rise while features get better
     return Verdict(
-        kind="divergence", level="warn", remedies=remedies,
+        kind="divergence", level="warn", remedies=_AGAINST_DIVERGENCE,
         sentence=f"Training seems to diverge: the loss is {loss:.3g}, and was {first:.3g} at the start.",
         evidence=(Evidence(name="loss", value=loss, limit=WORSE_LOSS * first),),
     )  # fmt: skip
@@ -202,8 +208,9 @@ def _reads_better(now: Reading, start: Reading) -> bool:
 
 
 RULES: tuple[tuple[Rule, int], ...] = (
-    (divergence, 1),
+    (not_finite, 1),
     (copied_teacher, 1),
+    (divergence, 2),
     (collapse, 2),
     (dimensional_collapse, 2),
     (dead_prototypes, 2),

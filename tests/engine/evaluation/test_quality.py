@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,8 @@ from engine.data.store import Dataset
 from engine.evaluation.quality import QualityMonitor
 from engine.method import Features
 from engine.methods import simclr
+from engine.networks.teacher import MomentumTeacher
+from engine.protocol.evaluations import Verdict
 from engine.protocol.schema import FieldKind, Need
 from engine.views.pixels import evaluation_view
 
@@ -62,6 +65,42 @@ def test_that_a_constant_encoder_is_called_collapsed_at_the_second_reading(digit
     assert len(alarms) == 1
     assert alarms[0].level == "error"
     assert "collapsed" in alarms[0].text
+    verdict = msgspec.convert(alarms[0].data, Verdict)
+    assert verdict.kind == "collapse"
+    assert [each.name for each in verdict.evidence] == ["spread", "effective rank"]
+
+
+class Taught(Pixels):
+    """Pixels, with a student and its teacher beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.student = nn.Linear(8, 4)
+        self.teacher = MomentumTeacher(self.student)
+
+    def train_on(self, momentum: float) -> None:
+        with torch.no_grad():
+            self.student.weight += 0.1
+        self.teacher.update(self.student, momentum)
+
+
+def test_that_a_teacher_with_momentum_0_is_named_within_two_readings_and_one_with_momentum_is_not(
+    digits: Dataset,
+) -> None:
+    for momentum, kinds in ((0.0, ["copied teacher"]), (0.99, [])):
+        watch, model = monitor(digits), Taught()
+        found = watch.measure(model, 0)[1]
+        for step in (10, 20):
+            model.train_on(momentum)
+            found += watch.measure(model, step, loss=1.0, first_loss=1.1)[1]
+        assert [event.data["kind"] for event in found if event.kind == "health"] == kinds
+
+
+def test_that_features_that_are_not_finite_are_an_event_and_no_crash(digits: Dataset) -> None:
+    values, events, embedding = monitor(digits).measure(Pixels(constant=float("nan")), 10)
+    assert [event.data["kind"] for event in events if event.kind == "health"] == ["divergence"]
+    assert np.isfinite(embedding.points).all()
+    assert np.isfinite(list(values.values())).all()
 
 
 def test_that_features_with_one_strong_common_direction_raise_no_false_alarm(digits: Dataset) -> None:
