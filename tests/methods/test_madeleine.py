@@ -1,5 +1,7 @@
 """MADELEINE against the formulas of its page, the size of its network, and what missing stains must not do."""
 
+import dataclasses
+
 import msgspec
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch.testing import assert_close
 from engine.contract.subject import Subject
 from engine.data.batch import Batch, Ragged
 from engine.errors import ConfigError
-from engine.methods.madeleine import MADELEINE, METHOD, MADELEINEConfig, draw_patches
+from engine.methods.madeleine import MADELEINE, METHOD, MADELEINEConfig, attention_on_signal, draw_patches
 from engine.objectives.transport import graph_transport
 from engine.protocol.forms import apply_settings
 from engine.protocol.inspections import Choice, Similarity
@@ -185,3 +187,32 @@ def test_that_a_step_of_the_paper_preset_is_finite() -> None:
     step.loss.backward()
     assert torch.isfinite(step.loss)
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+class OneBatch:
+    """A claim's data of one batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def batches(self, part: str, records: int = 0) -> list[Batch]:
+        assert (part, records) == ("test", 0)
+        return [self.batch]
+
+
+def test_that_attention_on_signal_is_the_mean_over_cases_of_the_weights_of_their_marked_patches() -> None:
+    model, batch = built(), cases((0, 1), (0, 2), (0,))
+    bag, stain = batch.ragged("bag"), batch.ragged("bag_stains").data
+    signal = torch.arange(len(stain)) % 4 == 0
+    batch = dataclasses.replace(batch, fields={**batch.fields, "bag_signal": Ragged(signal.long(), bag.lengths)})
+    with torch.no_grad():
+        attended, share = attention_on_signal(model, OneBatch(batch))
+        weights = model.attend(bag, stain).attention.mean(dim=1)
+    expected, counted = [], []
+    for case in range(3):
+        he = (bag.owner == case) & (stain == 0)
+        assert_close(float(weights[he].sum()), 1.0)
+        expected.append(float(weights[he & signal].sum()))
+        counted.append(float(signal[he].float().mean()))
+    assert_close(attended, sum(expected) / 3, rtol=1e-5, atol=1e-6)
+    assert_close(share, sum(counted) / 3)

@@ -1,5 +1,6 @@
 """PoLAr-MAE against the formulas and numbers of its page, written naively."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -14,6 +15,7 @@ from engine.methods.polar_mae import (
     METHOD,
     PoLArMAE,
     PoLArMAEConfig,
+    described_points,
     energy_of,
     hide_tokens,
     masked_event,
@@ -239,3 +241,21 @@ def test_that_the_paper_preset_takes_a_step() -> None:
     step.loss.backward()  # type: ignore[no-untyped-call]
     assert torch.isfinite(step.loss)
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_that_a_point_is_described_by_its_own_event_alone_and_scatter_has_no_type() -> None:
+    subject, model, _ = built(norm="layer")
+    model.eval()
+    batch = subject.batch(2)
+    points = batch.ragged("points")
+    types = torch.arange(len(points.data)) % 6 - 1
+    batch = dataclasses.replace(batch, fields={**batch.fields, "points_labels": Ragged(types, points.lengths)})
+    with torch.no_grad():
+        features, found = described_points(model, batch)
+    told = (types >= 0) & (types < 4) & (points.data[:, 3] > model.config.energy_threshold)
+    assert torch.equal(found, torch.where(told, types, -1))
+    first = points.sizes[0]
+    assert torch.isfinite(features).all()
+    whole = features[:, -2 * model.config.width :]
+    assert torch.equal(whole[:first], whole[:1].expand(first, -1))
+    assert not torch.allclose(whole[0], whole[first])
