@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ from engine.inspections.neighbours import Index, leave_out
 from engine.inspections.opened import OpenedRun
 from engine.protocol.inspections import Array
 from engine.protocol.messages import FeatureChoice, FindNeighbours, ImportOptions, NeighboursFound
-from engine.protocol.schema import FieldKind, assign
+from engine.protocol.schema import FieldKind, FieldSpec, assign
 
+MOST_COMPARED = 10_000_000  # records × neighbours for which is told whether they are mutual
 HELD = 2  # searched sets of features
 Opened = Callable[[int, str], OpenedRun]
 
@@ -78,7 +79,7 @@ class Asker:
         if leaves_out:
             cosines, rows = leave_out(cosines, rows, np.array([own]))
         both: tuple[bool, ...] = ()
-        if own >= 0:
+        if own >= 0 and len(bank.records) * question.k <= MOST_COMPARED:
             theirs = bank.index.search(bank.index.bank[torch.from_numpy(rows[0])].numpy(), question.k + 1)[1]
             both = tuple((theirs == own).any(axis=1).tolist())
         records = bank.records[rows[0]]
@@ -195,8 +196,24 @@ def _batch_of(run: OpenedRun, dataset: Dataset) -> Batch:
         batch = loader.at([int(loader.indices[0])])
     finally:
         loader.close()
+    specs = _normalised_alike(batch.specs, assign(run.method.needs, run.schema))
     texts = {need.key: ("",) for need in run.method.needs if FieldKind.TEXT in need.kinds and not need.optional}
-    return Batch(batch.fields, batch.index, batch.specs, texts | dict(batch.texts), batch.places)
+    return Batch(batch.fields, batch.index, specs, texts | dict(batch.texts), batch.places)
+
+
+def _normalised_alike(specs: Mapping[str, FieldSpec], searched: Mapping[str, FieldSpec]) -> dict[str, FieldSpec]:
+    """Return specs with the mean and spread of the searched data: a single record has none of its own."""
+    found = dict(specs)
+    for key, spec in specs.items():
+        ours = searched.get(key)
+        if ours is not None and len(ours.mean) == len(spec.mean) and is_integer(ours) == is_integer(spec):
+            found[key] = msgspec.structs.replace(spec, mean=ours.mean, std=ours.std)
+    return found
+
+
+def is_integer(spec: FieldSpec) -> bool:
+    """Whether a field's mean is that of values scaled to 0…1."""
+    return spec.dtype.startswith(("int", "uint"))
 
 
 def _labels(dataset: Dataset, records: Array) -> tuple[str, ...]:

@@ -82,13 +82,9 @@ def make_maps(
         if onto:
             keys.append(_place_onto(run_path, choice, onto, tell, dataset_path))
         else:
-            keys.append(_make(run_path, replace_step(choice, step), options, tell, dataset_path))
+            this = msgspec.structs.replace(choice, step=step)
+            keys.append(_make(run_path, this, options, tell, dataset_path, after=keys[-1] if keys else ""))
     return {"run": run_path.name, "keys": keys}
-
-
-def replace_step(choice: FeatureChoice, step: int) -> FeatureChoice:
-    """Return the same choice for another checkpoint."""
-    return msgspec.structs.replace(choice, step=step)
 
 
 def _prefix(step: int, number: int, wanted: tuple[int, ...]) -> str:
@@ -99,17 +95,18 @@ def _opened(run_path: Path, step: int, dataset_path: str) -> OpenedRun:
     return OpenedRun(run_path, step=None if step < 0 else step, dataset_path=dataset_path)
 
 
-def _make(run_path: Path, choice: FeatureChoice, options: MapOptions, progress: Progress, dataset_path: str) -> str:
+def _make(
+    run_path: Path, choice: FeatureChoice, options: MapOptions, progress: Progress, dataset_path: str, *, after: str
+) -> str:
+    """Make and store one map; `after` is the key of the one before it in a history, "" = none."""
     began = time.monotonic()
     with _opened(run_path, choice.step, dataset_path) as run:
         chosen = choose_records(run.dataset, choice)
         features = finite(run_features(run, chosen.records, progress))
-        info = _info(run, choice, options, len(chosen.records), chosen.total, chosen.how)
-        before = _earlier(run_path, info)
-        start = None
-        if before is not None and np.array_equal(before.records, chosen.records):
-            start = before.points
-        made = project(features, options, progress, start=start)
+        begun_at = after if options.projection != "PCA" else ""  # which has no choice where to begin
+        info = _info(run, choice, options, len(chosen.records), chosen.total, chosen.how, started_from=begun_at)
+        before = load_map(run_path, after) if after else _earlier(run_path, info)
+        made = project(features, options, progress, start=before.points if begun_at and before is not None else None)
         frame = Frame.of(made.points)
         if before is not None:
             mine, theirs = _common(chosen.records, before.records)
@@ -125,6 +122,9 @@ def _make(run_path: Path, choice: FeatureChoice, options: MapOptions, progress: 
 def _place_onto(run_path: Path, choice: FeatureChoice, onto: str, progress: Progress, dataset_path: str) -> str:
     began = time.monotonic()
     base = load_map(run_path, onto, with_fit=True)
+    if base.info.onto:  # placed itself: the axes are those of the map below
+        onto = base.info.onto
+        base = load_map(run_path, onto, with_fit=True)
     known = Projected(base.fit["raw"], base.fit)
     frame = Frame(base.fit["turn"], base.fit["offset"])
     with _opened(run_path, base.info.step, dataset_path) as run:
@@ -149,15 +149,19 @@ def finite(features: Array) -> Array:
 
 
 def _info(
-    run: OpenedRun, choice: FeatureChoice, options: MapOptions, shown: int, total: int, how: str, *, onto: str = ""
-) -> MapInfo:
+    run: OpenedRun, choice: FeatureChoice, options: MapOptions, shown: int, total: int, how: str, *,
+    onto: str = "", started_from: str = "",
+) -> MapInfo:  # fmt: skip
     data = run.dataset.info
-    asked = msgspec.json.encode((msgspec.structs.replace(choice, step=run.step), options, data.checksum, onto))
+    asked = msgspec.json.encode(
+        (msgspec.structs.replace(choice, step=run.step), options, data.checksum, onto, started_from)
+    )
     kind = f"{options.projection.lower()}-{options.dimensions}d".replace("t-sne", "tsne")
     return MapInfo(
         key=f"{run.step:07d}-{kind}-{hashlib.sha256(asked).hexdigest()[:10]}",
         run=run.folder.name, step=run.step, dataset=data.name, path=str(run.dataset_path), checksum=data.checksum,
         split=choice.split, shown=shown, total=total, chosen=how, options=options, onto=onto, created=utc_now(),
+        started_from=started_from,
     )  # fmt: skip
 
 

@@ -486,6 +486,7 @@ class MapInfo(Record, frozen=True, kw_only=True):
     explained: tuple[float, ...] = ()  # share of variance of each axis; PCA only
     onto: str = ""  # key of the map whose axes these are; "" = its own
     aligned_with: str = ""  # key of the map to which it was rotated; "" = none
+    started_from: str = ""  # key of the map from whose points it was begun; "" = from scratch
     agreement: float = -1.0  # how often the 10 nearest by features have the same label; -1 = no labels
     seconds: float = 0.0  # for features, points and columns
     created: str = ""  # ISO 8601, UTC
@@ -826,9 +827,9 @@ class DeleteFeatures(Request, frozen=True, kw_only=True):
 class MakeMap(Request, frozen=True, kw_only=True):
     """Make a map of embeddings as a job; its result has `run` and `keys`, one for each checkpoint, in their order.
 
-    The map is rotated to lie as the newest map of the same data, projection and dimensions does. With `onto` the
-    records are placed into the axes of a stored map of this run, from the same checkpoint; projection, dimensions
-    and settings are then that map's.
+    The map is rotated to lie as the newest map of the same data, projection and dimensions does; within a history each
+    also begins at the points of the one before. With `onto` the records are placed into the axes of a stored map of
+    this run, from the same checkpoint; projection, dimensions and settings are then that map's.
     """
 
     run: str
@@ -1131,7 +1132,7 @@ class NeighboursFound(Reply, frozen=True, kw_only=True):
     cosines: tuple[float, ...]  # 1 = same direction
     labels: tuple[str, ...]  # "" = none
     names: tuple[str, ...]
-    mutual: tuple[bool, ...] = ()  # whether the query is among the k nearest of that record; () = not a record
+    mutual: tuple[bool, ...] = ()  # whether the query is among the k nearest of that record; () = not told
     searched: int  # records
     exact: bool
     seconds: float  # embedding and search
