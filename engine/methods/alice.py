@@ -564,42 +564,83 @@ def show_places(model: nn.Module, batch: Batch, choice: Choice, config: AliceCon
 def know_organs(model: nn.Module, data: ClaimData, config: Any, rng: Rng) -> dict[str, float]:  # noqa: ARG001
     """Return how well a linear probe tells organs from tokens, and how far organs are missed in the next patient.
 
-    Beside it stands how far they are missed by who looks at the same place of the volume, whatever is there.
+    The token at an organ's centre is looked for among all tokens of the next patient; each lies in the middle of a crop
+    of its own. Beside it stands how far organs are missed by who looks at the same place of the volume, whatever is
+    there, and by who always takes the token next to the truth.
     """
     assert isinstance(model, Alice)
-    tokens, labels, centres = {}, {}, {}
-    side = 1
+    tokens, labels, volumes = {}, {}, {}
     for part, people in (("train", LEARNT_PEOPLE), ("test", TESTED_PEOPLE)):
-        found = [model.embed(batch) for batch in data.batches(part, people)]  # type: ignore[arg-type]
-        assert found[0].dense is not None
+        batches = list(data.batches(part, people))  # type: ignore[arg-type]
+        found = [model.embed(batch) for batch in batches]
         tokens[part] = torch.cat([each.dense for each in found if each.dense is not None]).float().cpu()
         masks = data.field("mask", part, people).long()  # type: ignore[arg-type]
         side = masks.shape[1] // found[0].grid[0]  # voxels of a token
         labels[part] = masks[:, side // 2 :: side, side // 2 :: side, side // 2 :: side].flatten(1) - FIRST_ORGAN
-        centres[part] = data.field("landmarks", part, people)  # type: ignore[arg-type]
-        grid = found[0].grid
+        volumes[part] = torch.cat([scaled(batch, model.config) for batch in batches])
     chosen = {part: labels[part] >= 0 for part in labels}
-    organs = centres["test"].shape[1]
     predicted, _ = logistic_probe(
-        tokens["train"][chosen["train"]], labels["train"][chosen["train"]], tokens["test"][chosen["test"]], organs
+        tokens["train"][chosen["train"]],
+        labels["train"][chosen["train"]],
+        tokens["test"][chosen["test"]],
+        len(data.field("landmarks", "test", 1)[0]),
     )
     accuracy = float((predicted == labels["test"][chosen["test"]]).float().mean())
-    unit = F.normalize(tokens["test"] - tokens["test"].mean(dim=(0, 1)), dim=2)
-    errors, unmoved = [], []
-    for person in range(len(unit) - 1):
-        both = torch.isfinite(centres["test"][person]).all(1) & torch.isfinite(centres["test"][person + 1]).all(1)
-        asked, truth = centres["test"][person][both], centres["test"][person + 1][both]
-        cell = torch.minimum((asked / side).long(), torch.tensor(grid) - 1)
-        rows = (cell[:, 0] * grid[1] + cell[:, 1]) * grid[2] + cell[:, 2]
-        nearest = (unit[person][rows] @ unit[person + 1].T).argmax(dim=1)
-        place = torch.stack((nearest // (grid[1] * grid[2]), nearest // grid[2] % grid[1], nearest % grid[2]), dim=1)
-        errors.append((place * side + (side - 1) / 2 - truth).norm(dim=1))
-        unmoved.append((cell * side + (side - 1) / 2 - truth).norm(dim=1))
+    missed = find_organs(model, volumes["test"], data.field("landmarks", "test", TESTED_PEOPLE).to(rng.device))
     return {
-        "retrieval error, voxels": float(torch.cat(errors).mean()),
-        "error of the same place, voxels": float(torch.cat(unmoved).mean()),
+        "retrieval error, voxels": missed[0],
+        "error of the same place, voxels": missed[1],
+        "error of the nearest token, voxels": missed[2],
         "organ probe accuracy": accuracy,
     }
+
+
+def find_organs(model: Alice, volumes: Tensor, centres: Tensor) -> tuple[float, float, float]:
+    """Return by how many voxels organs are missed in the next person: by features, by place, and at the least.
+
+    Args:
+        model: whose teacher describes places.
+        volumes: (P, 1, D, H, W), values 0…1.
+        centres: (P, organs, 3) voxels (z, y, x), NaN where an organ is missing.
+    """
+    cell = token_voxels(model)
+    axes = [torch.arange(size // cell, device=volumes.device) * cell + (cell - 1) / 2 for size in volumes.shape[2:]]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=3).flatten(0, 2)  # (N, 3)
+    everywhere = torch.stack([describe_places(model, volume, grid) for volume in volumes])  # (P, N, E)
+    mean = everywhere.mean(dim=(0, 1))
+    errors = []
+    for person in range(len(volumes) - 1):
+        both = torch.isfinite(centres[person]).all(1) & torch.isfinite(centres[person + 1]).all(1)
+        asked, truth = centres[person][both], centres[person + 1][both]
+        query = F.normalize(describe_places(model, volumes[person], asked) - mean, dim=1)
+        alike = query @ F.normalize(everywhere[person + 1] - mean, dim=1).T
+        answers = (alike.argmax(1), torch.cdist(asked, grid).argmin(1), torch.cdist(truth, grid).argmin(1))
+        errors.append(torch.stack([(grid[answer] - truth).norm(dim=1) for answer in answers]))
+    by_features, by_place, least = torch.cat(errors, dim=1).mean(dim=1).tolist()
+    return by_features, by_place, least
+
+
+def token_voxels(model: Alice) -> int:
+    """Return the side of a token of the first decoded features, in voxels."""
+    return model.config.patch << (len(model.config.depths) - 2)
+
+
+def describe_places(model: Alice, volume: Tensor, places: Tensor) -> Tensor:
+    """Return the token (N, E) at each place (N, 3) of a volume (1, D, H, W), in the middle of a crop around it.
+
+    So every token has the same place in its window, and the network's knowledge of that place tells nothing.
+    """
+    side, cell = model.config.crop_voxels, token_voxels(model)
+    crops = crop_around(volume[None], places[None] - (cell - 1) / 2, side)[0]
+    found = []
+    for part in crops.split(128):
+        maps = model.network.backbone(part, 1)
+        middle = maps.decoded[0].shape[1] // 2
+        coarse = maps.levels[-1].shape[1] // 2
+        found.append(
+            torch.cat((maps.decoded[0][:, middle, middle, middle], maps.levels[-1][:, coarse, coarse, coarse]), dim=1)
+        )
+    return torch.cat(found).float()
 
 
 # fmt: off

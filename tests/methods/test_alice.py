@@ -10,7 +10,16 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from engine.contract.subject import Subject
-from engine.methods.alice import METHOD, Alice, AliceConfig, matched_crops, teacher_temperature
+from engine.methods.alice import (
+    METHOD,
+    Alice,
+    AliceConfig,
+    describe_places,
+    find_organs,
+    matched_crops,
+    teacher_temperature,
+    token_voxels,
+)
 from engine.protocol.forms import apply_settings
 from engine.protocol.inspections import Choice
 from engine.protocol.schema import Schema
@@ -147,3 +156,32 @@ def test_that_attention_of_a_patch_is_shown_over_the_whole_crop() -> None:
     layers = dict(zip(shown.layers, shown.volumes, strict=True))
     assert layers["attention to student"].shape == layers["crop"].shape == (32, 32, 32)
     assert float(layers["attention to teacher"].max()) == 1.0
+
+
+def test_that_a_place_is_described_by_what_lies_around_it_wherever_that_is() -> None:
+    _, model, _ = built()
+    cell = token_voxels(model)
+    side = 3 * model.config.crop_voxels
+    scene = torch.rand(1, side, side, side, generator=torch.Generator().manual_seed(0))
+    place = torch.tensor([[side / 2, side / 2, side / 2], [side / 2 + cell, side / 2, side / 2]]) + (cell - 1) / 2
+    moved = scene.roll((cell, 3, -2), (1, 2, 3))
+    with torch.no_grad():
+        here, there = (
+            describe_places(model, scene, place),
+            describe_places(model, moved, place + torch.tensor([cell, 3, -2])),
+        )
+    assert_close(here, there)
+    assert not torch.allclose(here[0], here[1])
+
+
+def test_that_organs_are_found_in_a_copy_of_the_person_and_missed_by_place_where_the_copy_is_moved() -> None:
+    _, model, _ = built()
+    cell, side = token_voxels(model), 2 * model.config.crop_voxels
+    one = torch.rand(1, side, side, side, generator=torch.Generator().manual_seed(0))
+    centre = torch.tensor([[side / 2, side / 2, side / 2]]) + (cell - 1) / 2
+    shift = torch.tensor([2.0 * cell, 0, 0])
+    people = torch.stack((one, one.roll(2 * cell, 1)))
+    with torch.no_grad():
+        by_features, by_place, least = find_organs(model, people, torch.stack((centre, centre + shift)))
+    assert by_features == least == 0
+    assert by_place == 2 * cell

@@ -38,7 +38,8 @@ _SHAPES: dict[str, tuple[float, tuple[float, float, float], tuple[float, float, 
 }
 _DRAWN = ("left lung", "right lung", "liver", "spleen", "heart", "left kidney", "right kidney", "aorta", "spine")
 _LARGE_LIVER = 1.28
-_WARP = 1.8 / (SIDE / 2)  # strength of the warp: 1.8 voxels, in half sides
+# the warp moves by 3 voxels (standard deviation), in half sides; with two knots along an axis it never folds
+_WARP, _KNOTS = 3.5 / (SIDE / 2), 2
 _SEED = 20_250_101
 
 
@@ -47,7 +48,7 @@ def make_person(random: np.random.Generator) -> dict[str, Array]:
     axis = (np.arange(SIDE) + 0.5) / SIDE * 2 - 1
     z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
     growth = random.uniform(0.9, 1.12, 3)  # of the whole body, along each axis
-    warp = _WARP * smooth_noise(random, (3,), 3, (SIDE, SIDE, SIDE))
+    warp = _WARP * smooth_noise(random, (3,), _KNOTS, (SIDE, SIDE, SIDE))
     template = np.stack([z, y, x]) / growth[:, None, None, None] + warp
     z, y, x = template
 
