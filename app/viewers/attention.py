@@ -15,9 +15,11 @@ from app.theme import Theme
 from app.viewers import painting
 from app.viewers.attention_sheet import MEAN_OF_HEADS, Drawn, Sheet
 from app.viewers.base import Canvas, Viewer, compact
+from app.viewers.mass import mass_cells
 from app.viewers.records.controls import SliderRow
 from app.viewers.side import SideColumn, Steering, WholeNumber
-from app.viewers.spatial import LeadingAxes
+from app.viewers.solid import Layer, is_solid, on_voxels, picture_layer, spacing_of
+from app.viewers.spatial import FlatOrSolid, LeadingAxes
 from app.viewers.table_twin import Table
 from app.widgets.numbers import count
 from engine.protocol.inspections import Attention
@@ -68,7 +70,10 @@ class AttentionViewer(Viewer):
         column.setSpacing(2)
         column.addWidget(self.canvas, 1)
         column.addWidget(self.axes)
-        self.set_body(body, side)
+        self.looks = FlatOrSolid(theme, body)
+        self.looks.wanted.connect(self._show_solid)
+        self.looks.voxel_chosen.connect(self.choose_voxel)
+        self.set_body(self.looks, side)
 
     def header_widgets(self) -> list[QWidget]:
         """Return the choices of sample, layer and head."""
@@ -117,6 +122,16 @@ class AttentionViewer(Viewer):
         for place, side in zip(self.axes.cells(), inspection.grid[:-2], strict=True):
             leading = leading * side + place
         self._ask(query=(leading * rows + at[0]) * columns + at[1])
+
+    def choose_voxel(self, voxel: tuple[int, ...]) -> None:
+        """Ask for the attention of the token at a voxel (…, d, h, w) of the input."""
+        inspection = self.inspection
+        if not isinstance(inspection, Attention):
+            return
+        sides, grid = inspection.input.shape[2:], inspection.grid
+        leading = self.axes.cells()[: len(grid) - len(voxel)]
+        cells = (at * g // s for at, g, s in zip(voxel, grid[-len(voxel) :], sides[-len(voxel) :], strict=True))
+        self._ask(query=int(np.ravel_multi_index((*leading, *cells), grid)))
 
     def choose_head(self, head: int) -> None:
         """Show one head, the mean of all (-1), or ask for rollout (-2)."""
@@ -176,6 +191,23 @@ class AttentionViewer(Viewer):
         assert shown is not None
         self.sheet.take(shown)
         self.canvas.update()
+        self.looks.set_solid(possible=is_solid(inspection, inspection.grid))
+
+    def _show_solid(self) -> None:
+        shown = self._shown()
+        if shown is None:
+            return
+        inspection, weights = shown.inspection, shown.whole()
+        space = inspection.input.shape[2:]
+        heat = on_voxels(np.asarray(weights, np.float32), space)
+        layers = [
+            picture_layer(inspection.input[shown.row]),
+            Layer("attention", heat, "attention", (0.0, max(float(weights.max()), 1e-9)), shown.opacity),
+        ]
+        if shown.mass > 0:
+            inside = on_voxels(mass_cells(weights, shown.mass).astype(np.int32), space)
+            layers.append(Layer("most attended", inside - 1, "labels", visible=False))
+        self.looks.show_layers(int(inspection.records[shown.row]), tuple(layers), spacing_of(inspection))
 
     def _shown(self) -> Drawn | None:
         inspection = self.inspection

@@ -16,6 +16,7 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPen,
+    QResizeEvent,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QStackedLayout, QWidget
@@ -28,6 +29,8 @@ from engine.protocol.wire import save_inspection
 
 PADDING_PX = 10
 MOST_PICTURES = 1024
+SNAPSHOT_SCALE = 2
+ROOMY_PX = QSize(820, 440)  # from this size on, controls lie beside the picture
 Paint = Callable[[QPainter, QRectF], None]
 
 
@@ -174,13 +177,17 @@ class Viewer(QWidget):
         self._page = body if side is None else _beside(body, side)
         self._stack.addWidget(self._page)
         self.side = side
-        self.set_roomy(roomy=False)
+        self._make_room(self.size())
         self._redress()
 
-    def set_roomy(self, *, roomy: bool) -> None:
-        """Say whether the view is large, as in Explore: then the controls beside the picture are shown."""
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show the controls beside the picture where the view is large, as in Explore."""
+        super().resizeEvent(event)
+        self._make_room(event.size())
+
+    def _make_room(self, size: QSize) -> None:
         if self.side is not None:
-            self.side.setVisible(roomy)
+            self.side.setVisible(size.width() >= ROOMY_PX.width() and size.height() >= ROOMY_PX.height())
 
     @property
     def message(self) -> str:
@@ -243,6 +250,16 @@ class Viewer(QWidget):
         """Return what is shown as one sentence, for those who do not see it."""
         return "" if self.inspection is None else f"{self.inspection.title}, {self.qualifier()}"
 
+    def snapshot(self) -> QImage:
+        """Return what is shown at twice the resolution of the screen."""
+        body = self._body or self
+        ratio = SNAPSHOT_SCALE * body.devicePixelRatioF()
+        image = QImage(body.size() * ratio, QImage.Format.Format_RGB32)
+        image.setDevicePixelRatio(ratio)
+        image.fill(self.theme.color("surface"))
+        body.render(image)
+        return image
+
     def export_to(self, path: Path, reproduce: str = "") -> list[Path]:
         """Write a PNG of what is shown, the arrays as .npz, and the sentence that reproduces them; return the files.
 
@@ -252,7 +269,7 @@ class Viewer(QWidget):
         if self.inspection is None:
             return []
         picture = path.with_suffix(".png")
-        image = (self._body or self).grab().toImage()
+        image = self.snapshot()
         image.setText("Description", f"{self.sentence()}. {reproduce}".strip())
         if not image.save(str(picture)):
             msg = f"{picture} could not be written"

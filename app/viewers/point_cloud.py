@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import msgspec
 import numpy as np
+from PySide6.QtCore import QPointF, Signal
+from PySide6.QtWidgets import QComboBox, QWidget
 
 from app.theme import Theme
 from app.viewers.recorded import RecordedViewer, opened
 from app.viewers.records.base import OpenedRecord, RecordViewer
 from app.viewers.records.points import PointsViewer
 from app.viewers.records.scene import ellipsoids_actor
+from app.viewers.side import WholeNumber
 from engine.protocol.inspections import Array, Gaussians, Inspection, PointCloud
 from engine.protocol.messages import RecordValue
 from engine.protocol.schema import FieldKind, FieldSpec
@@ -21,10 +25,53 @@ MOST_ELLIPSOIDS = 20_000
 SIGMAS = 2.0
 
 
-class PointCloudViewer(RecordedViewer):
-    """Points, coloured by any of their columns; the first column at first."""
+class CloudPane(PointsViewer):
+    """Points that can be chosen by a click."""
 
-    pane_kind: ClassVar[type[RecordViewer]] = PointsViewer
+    point_chosen = Signal(int)  # number in the cloud
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__(theme)
+        self.record_number = WholeNumber("Record")
+        self.side_column.insertWidget(0, self.record_number)
+        self.stage.canvas.clicked.connect(self._choose)
+
+    def _choose(self, place: QPointF) -> None:
+        number = self.stage.point_at(place)
+        if number >= 0:
+            self.point_chosen.emit(int(np.flatnonzero(self._good)[number]))
+
+
+class PointCloudViewer(RecordedViewer):
+    """Points, coloured by any of their columns; the first column at first. A click asks for the token of a point."""
+
+    pane_kind: ClassVar[type[RecordViewer]] = CloudPane
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(theme, parent)
+        self.layers = QComboBox()
+        self.layers.setAccessibleName("Layer")
+        self.layers.activated.connect(lambda layer: self._ask(layer=layer))
+        assert isinstance(self.pane, CloudPane)
+        self.pane.point_chosen.connect(self.choose_point)
+        self.pane.side_column.insertWidget(1, self.layers)
+        self.pane.record_number.taken.connect(lambda record: self._ask(records=(record,)))
+
+    def choose_point(self, number: int) -> None:
+        """Ask for what the token over a point says."""
+        shown = self.inspection
+        if isinstance(shown, PointCloud) and number < len(shown.tokens):
+            self._ask(query=int(shown.tokens[number]))
+
+    def _ask(self, **chosen: Any) -> None:
+        self.choice = msgspec.structs.replace(self.choice, **chosen)
+        self.choice_changed.emit(self.choice)
+
+    def qualifier(self) -> str:
+        """Return the step, the points, and which token asks."""
+        shown = self.inspection
+        asks = f", token {shown.query}, click a point" if isinstance(shown, PointCloud) and len(shown.tokens) else ""
+        return f"{super().qualifier()}{asks}"
 
     def record_of(self, inspection: Inspection) -> tuple[OpenedRecord, RecordValue]:
         """Return places and columns as one field of points."""
@@ -40,6 +87,13 @@ class PointCloudViewer(RecordedViewer):
         is_first = self.pane.value is None
         super()._render()
         shown = self.inspection
+        if isinstance(shown, PointCloud) and isinstance(self.pane, CloudPane):
+            self.pane.record_number.show_value(shown.record)
+            if self.layers.count() != shown.layers:
+                self.layers.clear()
+                self.layers.addItems([f"Layer {layer}" for layer in range(shown.layers)])
+            self.layers.setCurrentIndex(shown.layer if shown.layers else -1)
+            self.layers.setVisible(shown.layers > 1)
         if is_first and isinstance(shown, PointCloud) and shown.columns and isinstance(self.pane, PointsViewer):
             self.pane.by.setCurrentText(shown.columns[0])
             self.pane.repaint_points()

@@ -1,27 +1,34 @@
-"""Input, what the encoder saw, output and error, side by side, one row per record."""
+"""Input, what the encoder saw, output and error, side by side, one row per record; the mask can be painted."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QImage, QPainter
-from PySide6.QtWidgets import QComboBox, QWidget
+from PySide6.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from app.theme import Theme
 from app.viewers import painting
 from app.viewers.base import PADDING_PX, Canvas, Viewer, draw_text
+from app.viewers.mask_brush import MaskBrush
+from app.viewers.side import SideColumn, Steering, WholeNumber
+from app.viewers.solid import Layer, is_solid, on_voxels, picture_layer, spacing_of
+from app.viewers.spatial import FlatOrSolid, LeadingAxes
 from app.viewers.table_twin import Table
+from app.widgets.buttons import Button
 from app.widgets.numbers import count
-from engine.protocol.inspections import Reconstruction
+from app.widgets.segmented import Segmented
+from engine.protocol.inspections import Array, Reconstruction
 
 COLUMNS = ("input", "visible to encoder", "output", "error")
 FACTS_WIDTH_PX = 104
 GAP_PX = 8
 SAMPLE_COUNTS = (2, 4, 8)
+PIXELS, PATCHES = "Pixels", "Patches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,39 @@ class ReconstructionViewer(Viewer):
         self.choice = msgspec.structs.replace(self.choice, count=SAMPLE_COUNTS[0])
         self.canvas = Canvas(self._paint, QSize(300, 96))
         self.canvas.hovered.connect(self._hover)
-        self.set_body(self.canvas)
+        self.canvas.pressed.connect(self._stroke)
+        self.canvas.dragged.connect(self._stroke)
+        self.axes = LeadingAxes()
+        self.axes.moved.connect(self._render)
+        body = QWidget()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.canvas, 1)
+        column.addWidget(self.axes)
+        self.looks = FlatOrSolid(theme, body)
+        self.looks.wanted.connect(self._show_solid)
+        self.set_body(self.looks, self._make_side(theme))
+
+    def _make_side(self, theme: Theme) -> SideColumn:
+        self.record = WholeNumber("Record")
+        self.record.taken.connect(lambda record: self._ask(records=(record,)))
+        self.every = Button(theme, "Fixed sample", kind="quiet", small=True, tip="The same records at every step")
+        self.every.clicked.connect(lambda: self._ask(records=()))
+        self.errors = Segmented((PIXELS, PATCHES), PIXELS, small=True)
+        self.errors.setToolTip("The error of every pixel, or its mean over every patch")
+        self.errors.chosen.connect(lambda _name: self._render())
+        self.steering = Steering()
+        self.steering.changed.connect(lambda settings: self._ask(settings=settings, hidden=()))
+        self.brush = MaskBrush(theme)
+        self.brush.chosen.connect(lambda hidden: self._ask(hidden=hidden))
+        self.brush.seed_chosen.connect(lambda seed: self._ask(mask_seed=seed, hidden=()))
+        self.canvas.released.connect(lambda _point: self.brush.take())
+        side = SideColumn()
+        side.add(self.record, self.every, title="Sample")
+        side.add(self.errors, title="Error")
+        side.add(self.steering, self.brush, title="Mask")
+        return side
 
     def header_widgets(self) -> list[QWidget]:
         """Return the choice of how many samples."""
@@ -70,25 +109,73 @@ class ReconstructionViewer(Viewer):
         return ("label", "record", "hidden patches", "PSNR, dB"), rows
 
     def _change_count(self) -> None:
-        self.choice = msgspec.structs.replace(self.choice, count=int(self._samples.currentData()))
+        self._ask(count=int(self._samples.currentData()))
         self._render()
-        self.canvas.update()
+
+    def _ask(self, **chosen: Any) -> None:
+        self.choice = msgspec.structs.replace(self.choice, **chosen)
         self.choice_changed.emit(self.choice)
+
+    def _stroke(self, point: QPointF) -> None:
+        mask = self.brush.mask
+        if mask is None or not self.brush.is_on:
+            return
+        rows, columns = painting.flat_grid(mask).shape
+        for places in self._cells(QRectF(self.canvas.rect()))[0]:
+            for place in places[:2]:
+                cell = painting.cell_at(place, (rows, columns), point)
+                if cell is not None:
+                    self.brush.paint(*cell, self.axes.cells())
+                    self._show_painted(mask)
+
+    def _show_painted(self, mask: Array) -> None:
+        flat = painting.flat_grid(mask, self.axes.places())
+        self._rows = [replace(row, mask=flat, hidden=(int(mask.sum()), row.hidden[1])) for row in self._rows]
+        self.canvas.update()
 
     def _render(self) -> None:
         inspection = self.inspection
         if not isinstance(inspection, Reconstruction):
             return
+        self.axes.show_axes(inspection, inspection.mask.shape[1:])
+        self.record.show_value(int(inspection.records[0]) if len(inspection.records) == 1 else None)
+        self.every.setEnabled(bool(self.choice.records))
+        self.steering.show_fields(inspection.steering)
+        self.brush.show_mask(inspection.mask[0], self.choice.mask_seed, takes_mask=inspection.takes_mask)
         rows = range(min(self.choice.count, len(inspection.records)))
-        errors = [painting.flat_grid(inspection.error[row]) for row in rows]
+        errors = [self._error(inspection, row) for row in rows]
         finite = np.concatenate([error[np.isfinite(error)].ravel() for error in errors] or [np.zeros(1)])
         # one scale for all rows; a handful of outliers must not make the rest invisible
         self._error_high = max(float(np.quantile(finite, 0.995)) if finite.size else 0.0, 1e-6)
         self._rows = [self._row(inspection, row, errors[row]) for row in rows]
         self.canvas.update()
+        self.looks.set_solid(possible=is_solid(inspection, inspection.mask.shape[1:]))
+
+    def _show_solid(self) -> None:
+        shown = self.inspection
+        if not isinstance(shown, Reconstruction):
+            return
+        hidden = on_voxels(shown.mask[0].astype(np.int32), shown.input.shape[2:]) - 1
+        output = picture_layer(shown.output[0])
+        layers = (
+            picture_layer(shown.input[0]),
+            replace(output, name="output"),
+            Layer("error", np.asarray(shown.error[0], np.float32), "error", (0.0, self._error_high), visible=False),
+            Layer("hidden", hidden, "labels", visible=False),
+        )
+        self.looks.show_layers(int(shown.records[0]), layers, spacing_of(shown))
+
+    def _error(self, inspection: Reconstruction, row: int) -> Array:
+        places = self.axes.places()
+        error = painting.flat_grid(inspection.error[row], places)
+        if self.errors.current() == PIXELS:
+            return error
+        rows, columns = painting.flat_grid(inspection.mask[row], places).shape
+        return patch_means(error, (rows, columns))
 
     def _row(self, inspection: Reconstruction, row: int, error: Any) -> _Row:
-        image = painting.to_image(painting.flat_picture(inspection.input[row]))
+        places = self.axes.places()
+        image = painting.to_image(painting.flat_picture(inspection.input[row], places))
         heat = painting.mapped(error, self.theme.colormap("error"), 0.0, self._error_high)
         mask = inspection.mask[row]
         return _Row(
@@ -97,10 +184,10 @@ class ReconstructionViewer(Viewer):
             pictures=(
                 image,
                 image,
-                painting.to_image(painting.flat_picture(inspection.output[row])),
+                painting.to_image(painting.flat_picture(inspection.output[row], places)),
                 painting.rgb_image(heat),
             ),
-            mask=painting.flat_grid(mask).astype(bool),
+            mask=painting.flat_grid(mask, places).astype(bool),
             hidden=(int(mask.sum()), int(mask.size)),
             psnr_db=float(inspection.psnr_db[row]),
         )
@@ -202,14 +289,23 @@ class ReconstructionViewer(Viewer):
                 cell = painting.cell_at(place, size, point)
                 if cell is None:
                     continue
-                values = [
-                    ", ".join(f"{value:.2f}" for value in painting.flat_picture(picture[number])[:, cell[0], cell[1]])
-                    for picture in (inspection.input, inspection.output)
-                ]
-                error = painting.flat_grid(inspection.error[number])[cell]
+                at = self.axes.places()
+                pixels = (painting.flat_picture(each[number], at) for each in (inspection.input, inspection.output))
+                values = [", ".join(f"{value:.2f}" for value in picture[:, cell[0], cell[1]]) for picture in pixels]
+                error = painting.flat_grid(inspection.error[number], at)[cell]
                 return f"row {cell[0]}, column {cell[1]}: in {values[0]} · out {values[1]} · error {error:.3f}"
         return ""
 
     def _redress(self) -> None:
         super()._redress()
         self._render()
+
+
+def patch_means(error: Array, grid: tuple[int, int]) -> Array:
+    """Return the mean error of every patch of a grid, (h, w), of an error (H, W)."""
+    rows = np.arange(error.shape[0]) * grid[0] // error.shape[0]
+    columns = np.arange(error.shape[1]) * grid[1] // error.shape[1]
+    place = (rows[:, None] * grid[1] + columns[None, :]).ravel()
+    cells = grid[0] * grid[1]
+    sums = np.bincount(place, weights=np.asarray(error, np.float64).ravel(), minlength=cells)
+    return (sums / np.maximum(np.bincount(place, minlength=cells), 1)).reshape(grid)

@@ -1,16 +1,20 @@
-"""Sliders through the axes of an inspection before the last two: time, slices."""
+"""Ways through an inspection of more than two axes: sliders for time and slices, or the solid on napari's canvas."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
+from app.theme import Theme
 from app.viewers.records.controls import SliceRow
+from app.viewers.solid import Layer, SolidLook
 from app.widgets.numbers import number
+from app.widgets.segmented import Segmented
 from engine.protocol.inspections import Spatial
 
+SLICES, NAPARI = "Slices", "napari"
 TITLES = {"T": "Frame", "D": "Slice", "H": "Row"}
 
 
@@ -75,3 +79,63 @@ class LeadingAxes(QWidget):
                 samples = getattr(shown, "input").shape[2 + axis]  # noqa: B009 every spatial kind has one
                 where = f", {number((cell + 0.5) * samples / side * shown.steps[axis])} {shown.units[axis]}"
             self._rows[axis].show_place(title, side, cell, f"{cell + 1} of {side}{where}")
+
+
+class FlatOrSolid(QWidget):
+    """Slices, or the solid on napari's canvas; `wanted` asks for the solid's layers when they are to be seen.
+
+    The choice between them lies below, and only where there is a solid.
+    """
+
+    wanted = Signal()
+    voxel_chosen = Signal(object)
+
+    def __init__(self, theme: Theme, flat: QWidget) -> None:
+        super().__init__()
+        self.choice = Segmented((SLICES, NAPARI), SLICES, small=True)
+        self.solid = SolidLook(theme)
+        self._takes = False
+        self._stack = QStackedWidget()
+        self._stack.addWidget(flat)
+        self._stack.addWidget(self.solid)
+        self._foot = QWidget()
+        row = QHBoxLayout(self._foot)
+        row.setContentsMargins(12, 2, 12, 6)
+        row.addWidget(self.choice)
+        row.addStretch(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self._stack, 1)
+        column.addWidget(self._foot)
+        self._foot.hide()
+        self.choice.chosen.connect(self.choose)
+        self.solid.voxel_chosen.connect(self.voxel_chosen)
+
+    @property
+    def is_solid(self) -> bool:
+        """Whether the solid is chosen."""
+        return self.choice.current() == NAPARI
+
+    def choose(self, look: str) -> None:
+        """Show the slices or the solid."""
+        self.choice.set_current(look)
+        self._stack.setCurrentIndex(int(look == NAPARI))
+        if look == NAPARI:
+            self._takes = True
+            self.wanted.emit()
+        else:
+            self.solid.leave()
+
+    def set_solid(self, *, possible: bool) -> None:
+        """Say whether there is a solid; where it is chosen, its layers are asked for anew."""
+        self._foot.setVisible(possible)
+        if not possible and self.is_solid:
+            self.choose(SLICES)
+        elif possible and self.is_solid and self.isVisible():
+            self.wanted.emit()
+
+    def show_layers(self, record: int, layers: tuple[Layer, ...], spacing: tuple[float, ...]) -> None:
+        """Show the layers that were asked for."""
+        self.solid.show_layers(record, layers, spacing, takes=self._takes)
+        self._takes = False

@@ -1,4 +1,4 @@
-"""Layers of a volume or a cine: slices of all layers side by side, or one of them on napari's canvas."""
+"""Layers of a volume or a cine: slices of all layers side by side, or over one another on napari's canvas."""
 
 from __future__ import annotations
 
@@ -7,26 +7,21 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QImage, QKeyEvent, QPainter, QShowEvent
-from PySide6.QtWidgets import QComboBox, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from app.theme import Theme
 from app.viewers import painting
 from app.viewers.base import PADDING_PX, Canvas, Viewer, draw_text
-from app.viewers.recorded import Beside, opened
-from app.viewers.records.base import OpenedRecord
 from app.viewers.records.controls import PlayBar, SliceRow
-from app.viewers.records.volume import VolumeViewer
+from app.viewers.solid import Ink, Layer, SolidLook
 from app.viewers.table_twin import Table
-from app.widgets.empty import EmptyState
 from app.widgets.numbers import count, number
 from app.widgets.segmented import Segmented
 from engine.protocol.inspections import Array, VolumeStack
-from engine.protocol.messages import RecordValue
-from engine.protocol.schema import FieldKind, FieldSpec
 
 FLAT, SOLID = "Side by side", "napari"
 GAP_PX = 8
-ELSEWHERE = "napari's canvas is shown by another panel; there is one for all."
+WINDOW_VALUES = 1 << 20  # so many values set a layer's window
 
 
 class VolumeStackViewer(Viewer):
@@ -38,13 +33,9 @@ class VolumeStackViewer(Viewer):
         self._images: list[QImage] = []
         self._windows: list[tuple[float, float]] = []
         self.under_pointer = ""
-        self._pane: VolumeViewer | None = None
-        self._solid: QStackedWidget | None = None
-        self._solid_shows: object = None  # inspection and layer that napari was given
+        self._solid = SolidLook(theme)
+        self._solid_shows: object = None  # inspection that napari was given
         self.look = Segmented((FLAT, SOLID), FLAT, small=True)
-        self.layer = QComboBox()
-        self.layer.setAccessibleName("Layer in napari")
-        self.layer.hide()
         self.canvas = Canvas(self._paint, QSize(300, 110))
         self.slices, self.play = SliceRow("Slice"), PlayBar(theme)
         self._flat = QWidget()
@@ -56,8 +47,8 @@ class VolumeStackViewer(Viewer):
         column.addWidget(self.play)
         self._looks = QStackedWidget()
         self._looks.addWidget(self._flat)
+        self._looks.addWidget(self._solid)
         self.look.chosen.connect(self.choose_look)
-        self.layer.activated.connect(lambda _row: self._show_solid())
         self.canvas.hovered.connect(self._hover)
         self.canvas.wheeled.connect(lambda _at, notches: self.go(self.slice + (1 if notches > 0 else -1)))
         self.canvas.on_key = self._key
@@ -66,8 +57,8 @@ class VolumeStackViewer(Viewer):
         self.set_body(self._looks)
 
     def header_widgets(self) -> list[QWidget]:
-        """Return the choice of the look, and of the layer in napari."""
-        return [self.layer, self.look]
+        """Return the choice of the look."""
+        return [self.look]
 
     def qualifier(self) -> str:
         """Return step, size, and where the pointer is."""
@@ -112,11 +103,6 @@ class VolumeStackViewer(Viewer):
             self.play.show_frames(frames)
         self.slices.setVisible(depth > 1)
         self.play.setVisible(frames > 1)
-        names = [*shown.layers, *(f"{shown.layers[0]} + {name}" for name in shown.layers[1:])]
-        if [self.layer.itemText(row) for row in range(self.layer.count())] != names:
-            self.layer.clear()
-            self.layer.addItems(names)
-            self.layer.setCurrentIndex(min(len(shown.layers), len(names) - 1))
         self._draw()
         if self.look.current() == SOLID:
             self._show_solid()
@@ -194,14 +180,12 @@ class VolumeStackViewer(Viewer):
     # ── napari ───────────────────────────────────────────────────────────────────────────────────
 
     def choose_look(self, look: str) -> None:
-        """Show all layers flat, or one on napari's canvas."""
+        """Show all layers flat, or over one another on napari's canvas."""
         self.look.set_current(look)
-        self.layer.setVisible(look == SOLID)
         if look == FLAT:
             self._looks.setCurrentWidget(self._flat)
-            if self._pane is not None:
-                self._pane.leave()
-                self._solid_shows = None
+            self._solid.leave()
+            self._solid_shows = None
             return
         self.play.pause()
         self._show_solid()
@@ -210,56 +194,25 @@ class VolumeStackViewer(Viewer):
         shown = self.inspection
         if not isinstance(shown, VolumeStack) or not self.isVisible():
             return
-        if self._pane is None or self._solid is None:
-            self._pane = VolumeViewer(self.theme)
-            message = EmptyState(self.theme, ELSEWHERE, icon="open", action="Show it here")
-            message.action_wanted.connect(self._show_solid)
-            self._solid = QStackedWidget()
-            self._solid.addWidget(Beside(self._pane, self._pane.side))
-            self._solid.addWidget(message)
-            self._pane.host.moved.connect(self._moved)
-            self._looks.addWidget(self._solid)
         self._looks.setCurrentWidget(self._solid)
-        holder = self._pane.host.holder
-        if not takes and holder is not None and holder is not self._pane.holder and holder.isVisible():
-            self._solid.setCurrentIndex(1)
-            return
-        self._solid.setCurrentIndex(0)
-        self._solid_shows = (shown, self.layer.currentIndex())
-        self._pane.show_field(*self.record_of(shown, self.layer.currentIndex()))
+        self._solid_shows = shown
+        self._solid.show_layers(shown.record, self.layers_of(shown), shown.spacing_mm, takes=takes)
 
-    def _moved(self, holder: QWidget) -> None:
-        if self._pane is not None and self._solid is not None and holder is not self._pane.holder:
-            self._solid.setCurrentIndex(1)
-
-    @staticmethod
-    def record_of(shown: VolumeStack, chosen: int) -> tuple[OpenedRecord, RecordValue]:
-        """Return a layer, or the first together with another, as a record of one volume or cine."""
-        layers = [chosen] if chosen < len(shown.layers) else [0, chosen - len(shown.layers) + 1]
-        arrays = [np.asarray(shown.volumes[at], np.float32) for at in layers]
-        is_moving = any(array.ndim == 4 for array in arrays)
-        frames = max((len(array) for array in arrays if array.ndim == 4), default=1)
-        whole = np.stack(
-            [
-                np.broadcast_to(array if array.ndim == 4 else array[None], (frames, *array.shape[-3:]))
-                for array in arrays
-            ],
-            axis=1,
-        )
-        spec = FieldSpec(
-            name=shown.layers[layers[0]] if len(layers) == 1 else "layers",
-            kind=FieldKind.CINE if is_moving else FieldKind.VOLUME,
-            channels=tuple(shown.layers[at] for at in layers),
-            spacing_mm=shown.spacing_mm,
-        )
-        record = opened(shown.record, ((spec, whole if is_moving else whole[0]),))
-        return record, record.reply.values[0]
+    def layers_of(self, shown: VolumeStack) -> tuple[Layer, ...]:
+        """Return every layer as napari gets it; at first the lowest is shown, and the first of colours over it."""
+        made: list[Layer] = []
+        for at, (name, volume) in enumerate(zip(shown.layers, shown.volumes, strict=True)):
+            low, high = self._windows[at]
+            ink = map_of(name, low)
+            window = (low, high)
+            is_first = ink != "gray" and all(layer.ink == "gray" for layer in made)
+            made.append(Layer(name, volume, ink, window, visible=at == 0 or is_first))
+        return tuple(made)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Bring napari up to date, unless another panel in sight has it."""
         super().showEvent(event)
-        stale = self._solid_shows != (self.inspection, self.layer.currentIndex())
-        if self.look.current() == SOLID and stale:
+        if self.look.current() == SOLID and self._solid_shows is not self.inspection:
             self._show_solid(takes=False)
 
     # ── pointer and keys ─────────────────────────────────────────────────────────────────────────
@@ -301,14 +254,21 @@ class VolumeStackViewer(Viewer):
 def telling_slice(volume: Array) -> int:
     """Return the middle slice, or where that is empty (a plane that was not taken) the one with most contrast."""
     solid = volume[0] if volume.ndim == 4 else volume
-    spread = np.nan_to_num(np.asarray(solid, np.float64)).reshape(len(solid), -1).std(axis=1)
     middle = len(solid) // 2
-    return middle if spread[middle] > 0 else int(spread.argmax())
+    if _spread(solid[middle]) > 0:
+        return middle
+    return int(np.argmax([_spread(plane) for plane in solid]))
+
+
+def _spread(plane: Array) -> float:
+    return float(np.nan_to_num(np.asarray(plane, np.float64)).std())
 
 
 def window_of(name: str, volume: Array) -> tuple[float, float]:
     """Return from which to which value a layer is drawn: symmetric where it has a sign, else 1 % to 99 %."""
-    finite = np.asarray(volume[np.isfinite(volume)] if volume.dtype.kind == "f" else volume, np.float64)
+    flat = np.asarray(volume).reshape(-1)
+    part = np.asarray(flat[:: max(1, flat.size // WINDOW_VALUES)], np.float64)  # of large volumes a part tells enough
+    finite = part[np.isfinite(part)]
     if not finite.size:
         return 0.0, 1.0
     low, high = (float(each) for each in (finite.min(), finite.max()))
@@ -320,7 +280,7 @@ def window_of(name: str, volume: Array) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
-def map_of(name: str, low: float) -> str:
+def map_of(name: str, low: float) -> Ink:
     """Return which colour map a layer is drawn with, by what it is called."""
     words = name.lower()
     if "error" in words or "difference" in words:

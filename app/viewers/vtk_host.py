@@ -35,6 +35,7 @@ from engine.protocol.inspections import Array
 
 GROUND: Final = COLOURS["sunken"][1]  # dark in both themes, like every canvas of points
 LARGEST_PX: Final = 4096
+CLICK_PX: Final = 4  # a press that moves less is a click
 _BUTTONS: Final = {
     Qt.MouseButton.LeftButton: "Left",
     Qt.MouseButton.MiddleButton: "Middle",
@@ -190,6 +191,7 @@ class VtkCanvas(QWidget):
     """Shows the scene of `owner`. Left drag turns, middle drag or Shift moves, wheel and right drag zoom."""
 
     pointed = Signal(object)  # QPointF in device pixels from the top left, or None
+    clicked = Signal(QPointF)  # without a turn
     clicked_twice = Signal(QPointF)
 
     def __init__(self, theme: Theme, host: VtkHost, owner: QObject) -> None:
@@ -198,6 +200,7 @@ class VtkCanvas(QWidget):
         self._picture = QImage()
         self._is_stale = True
         self._held = ""
+        self._pressed_at: QPointF | None = None  # until the pointer moves
         self.setMinimumSize(200, 160)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -221,6 +224,14 @@ class VtkCanvas(QWidget):
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the picture of the scene, made anew where it is out of date, and the triad of axes."""
         painter = QPainter(self)
+        sharper = painter.deviceTransform().m11()
+        if sharper > self.devicePixelRatioF() and self._host.put_up(self._owner):  # a picture of this widget is taken
+            picture = self._host.render(self.size() * sharper)
+            picture.setDevicePixelRatio(sharper)
+            painter.drawImage(0, 0, picture)
+            self._draw_triad(painter)
+            self._is_stale = True
+            return
         if self._is_stale and self._host.put_up(self._owner):
             self._is_stale = False
             self._picture = self._host.render(self.device_size)
@@ -270,10 +281,13 @@ class VtkCanvas(QWidget):
         name = _BUTTONS.get(event.button(), "")
         if name and not self._held and self._tell(event.position(), event.modifiers()):
             self._held = name
+            self._pressed_at = event.position() if name == "Left" else None
             self._host.interactor.InvokeEvent(f"{name}ButtonPressEvent")
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Go on turning, or tell where the pointer is."""
+        if self._pressed_at is not None and (event.position() - self._pressed_at).manhattanLength() > CLICK_PX:
+            self._pressed_at = None
         if self._held and self._tell(event.position(), event.modifiers()):
             self._host.interactor.InvokeEvent("MouseMoveEvent")
         elif not self._held:
@@ -286,6 +300,9 @@ class VtkCanvas(QWidget):
             self._held = ""
             if self._tell(event.position(), event.modifiers()):
                 self._host.interactor.InvokeEvent(f"{name}ButtonReleaseEvent")
+            if self._pressed_at is not None:
+                self._pressed_at = None
+                self.clicked.emit(event.position() * self.devicePixelRatioF())
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """Tell where."""

@@ -18,6 +18,10 @@ from engine.protocol.forms import FormField
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+def _nothing() -> Array:
+    return np.zeros(0, np.float32)
+
+
 class Inspection(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     """What every inspection says of itself."""
 
@@ -77,12 +81,16 @@ class FeatureMap(Spatial, frozen=True, kw_only=True, tag="feature-map"):
     colours: Array  # (B, 3, *grid) 0…1
     explained: Array  # (3,) share of variance
     fitted_on: int  # records
+    first: int = 0  # component that is red
+    scores: Array = msgspec.field(default_factory=_nothing)  # (B, 3, *grid) the components themselves
+    foreground: Array = msgspec.field(default_factory=_nothing)  # (B, *grid) bool, by the first component
+    segments: Array = msgspec.field(default_factory=_nothing)  # (B, *grid) int64, k-means, the largest first
 
 
 class Prototypes(Inspection, frozen=True, kw_only=True, tag="prototypes"):
     """How much each prototype is used, and the records nearest to it."""
 
-    usage: Array  # (K,) shares, sum 1
+    usage: Array  # (K,) shares of all prototypes; sum 1 where all are here
     nearest: Array  # (K, R) record numbers
     pictures: Array  # (K, R, C, H, W)
 
@@ -167,6 +175,10 @@ class PointCloud(Inspection, frozen=True, kw_only=True, tag="point-cloud"):
     unit: str = ""
     columns: tuple[str, ...] = ()
     values: Array  # (N, columns)
+    tokens: Array = msgspec.field(default_factory=_nothing)  # (N,) int64, the token over each point, for `Choice.query`
+    query: int = -1  # the token that asks, where the values answer a token
+    layer: int = 0  # 0-based block that the values come from
+    layers: int = 0  # how many blocks can be chosen
 
 
 class Gaussians(Inspection, frozen=True, kw_only=True, tag="gaussians"):
