@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -141,9 +142,7 @@ def check_gradients(method: Method) -> None:
 
 def check_learns(method: Method) -> None:
     """30 steps on one fixed batch lower the loss (or the monitor declared instead) by the declared share."""
-    subject = Subject.of(method)
-    for stage, model in zip(subject.stages, subject.models(), strict=True):
-        losses = _train_on_one_batch(subject, model, stage.name)
+    for losses, _ in _trained_on_one_batch(method).stages:
         start, end = losses[0], sum(losses[-3:]) / 3
         if end > start * (1 - method.learns_share):
             raise MethodError(
@@ -155,12 +154,10 @@ def check_learns(method: Method) -> None:
 
 def check_no_collapse(method: Method) -> None:
     """After 30 steps on one batch, the features of different records still differ."""
-    subject = Subject.of(method)
-    for stage, model in zip(subject.stages, subject.models(), strict=True):
-        _train_on_one_batch(subject, model, stage.name)
-        model.eval()
+    trained = _trained_on_one_batch(method)
+    for _, model in trained.stages:
         with torch.no_grad():
-            pooled: Tensor = model.embed(subject.shown(8)).pooled.float()  # type: ignore[operator]
+            pooled: Tensor = model.embed(trained.subject.shown(8)).pooled.float()  # type: ignore[operator]
         spread = float((pooled - pooled.mean(dim=0)).norm() / pooled.norm().clamp_min(1e-12))
         if spread < SPREAD_OF_THE_LIVING:
             raise MethodError(f"Features of different records differ by {spread:.2%} of their length.", "It collapsed.")
@@ -208,8 +205,29 @@ def check_resumes(method: Method) -> None:
             raise MethodError(f"After resuming, {differing[0]} differs.", "Keep all state in parameters and buffers.")
 
 
-def _train_on_one_batch(subject: Subject, model: nn.Module, stage_name: str) -> list[float]:
-    stage = next(stage for stage in subject.stages if stage.name == stage_name)
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A method after 30 steps on one batch: of each stage the losses and the model, in evaluation mode."""
+
+    method: Method
+    subject: Subject
+    stages: list[tuple[list[float], nn.Module]]
+
+
+_newest: list[_Trained] = []  # two checks look at the same training, one after the other
+
+
+def _trained_on_one_batch(method: Method) -> _Trained:
+    if not _newest or _newest[0].method is not method:
+        subject = Subject.of(method)
+        stages = []
+        for stage, model in zip(subject.stages, subject.models(), strict=True):
+            stages.append((_train_on_one_batch(subject, stage, model), model.eval()))
+        _newest[:] = [_Trained(method, subject, stages)]
+    return _newest[0]
+
+
+def _train_on_one_batch(subject: Subject, stage: Stage, model: nn.Module) -> list[float]:
     views = subject.views(stage, subject.batch(8))
     return train(model, build_optimiser(model), lambda _: views, range(30), monitor=subject.method.learns_monitor)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from engine.protocol.inspections import Array
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 DASHES: tuple[str, ...] = ("-", "--", "-.", ":")
 WIDTH_IN, HEIGHT_IN = 5.2, 2.9
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -49,6 +49,7 @@ def draw_curves(curves: Sequence[Curve], *, x_label: str, y_label: str, form: Li
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
@@ -59,6 +60,8 @@ def draw_curves(curves: Sequence[Curve], *, x_label: str, y_label: str, form: Li
             axes.plot(curve.x, curve.y, dash, color=colour, label=curve.name, marker=marker, markersize=4)
             if curve.low is not None and curve.high is not None:
                 axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
+        if all(np.issubdtype(curve.x.dtype, np.integer) for curve in curves):
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         if len(curves) > 1:

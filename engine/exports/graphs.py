@@ -8,6 +8,7 @@ has places, `dense` (B, N, E).
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -41,12 +42,13 @@ class FeatureGraph(nn.Module):
     def __init__(self, model: nn.Module, like: Batch, names: Sequence[str]) -> None:
         super().__init__()
         self.model = model
-        self._specs, self._names, self._texts = like.specs, tuple(names), like.texts
+        self.names = tuple(names)
+        self._specs, self._texts = like.specs, like.texts
 
     def forward(self, *fields: Tensor) -> tuple[Tensor, ...]:
         """Return `features` (B, E) and, where there are places, `dense` (B, N, E)."""
         index = torch.arange(fields[0].shape[0], device=fields[0].device)
-        batch = Batch(dict(zip(self._names, fields, strict=True)), index, self._specs, self._texts)
+        batch = Batch(dict(zip(self.names, fields, strict=True)), index, self._specs, self._texts)
         learner: Any = self.model
         found = learner.embed(batch)
         return (found.pooled,) if found.dense is None else (found.pooled, found.dense)
@@ -66,15 +68,16 @@ def write_graph(run: OpenedRun, form: GraphFormat, out: Path) -> dict[str, Any]:
     graph, examples = _graph_of(run)
     with torch.no_grad():
         expected = [one.float().numpy() for one in graph(*examples)]
-    names = graph._names  # noqa: SLF001 — one file
+    names = graph.names
     outputs = ("features", "dense")[: len(expected)]
     with made_beside(out) as partial:
         writers = {"onnx": _write_onnx, "torchscript": _write_torchscript}
-        _tried(run, form, lambda: writers[form](graph, examples, names, outputs, partial))
+        _tried(run, form, functools.partial(writers[form], graph, examples, names, outputs, partial))
         readers = {"onnx": _run_onnx, "torchscript": _run_torchscript}
         difference = 0.0
         for count in (EXAMPLES, 1):  # another number of records than it was traced with
-            found = _tried(run, form, lambda few=count: readers[form](partial, names, [one[:few] for one in examples]))
+            few = [example[:count] for example in examples]
+            found = _tried(run, form, functools.partial(readers[form], partial, names, few))
             for ours, theirs in zip(expected, found, strict=True):
                 size = max(float(np.abs(ours).max()), 1e-12)
                 difference = max(difference, float(np.abs(ours[:count] - theirs).max()) / size)

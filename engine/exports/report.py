@@ -128,7 +128,8 @@ def _part_of(folder: RunFolder) -> RunPart:
 
         title, idea = method.title, method.idea
         paper = {"title": method.paper.title, "authors": method.paper.authors, "url": method.paper.url}
-        paper["where"] = f"{method.paper.venue} {method.paper.year}"
+        year = str(method.paper.year)
+        paper["where"] = method.paper.venue if year in method.paper.venue else f"{method.paper.venue} {year}"
         info = describe_method(method)
         views = {view.name: view for view in info.views}
         command = command_line(info, spec)
