@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 from torch import Tensor
 
 from engine.evaluation.intervals import bootstrap, resampled
@@ -37,11 +37,13 @@ def mean_area(scores: Array, labels: Array, classes: Array) -> float:
 
     A class that is not there, or alone, is left out; NaN where none is left.
     """
-    areas = [
-        roc_auc_score(labels == each, row)
-        for each, row in zip(classes, scores, strict=True)
-        if 0 < int((labels == each).sum()) < len(labels)
-    ]
+    ranks = rankdata(scores, axis=1)
+    areas = []
+    for each, row in zip(classes, ranks, strict=True):
+        unknown = labels == each
+        count, rest = int(unknown.sum()), int((~unknown).sum())
+        if count and rest:  # the Mann–Whitney statistic, ties count half
+            areas.append((row[unknown].sum() - count * (count + 1) / 2) / (count * rest))
     return float(np.mean(areas)) if areas else float("nan")
 
 

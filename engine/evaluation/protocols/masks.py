@@ -45,19 +45,22 @@ def read_masks(setting: Setting, records: Array, grid: tuple[int, ...]) -> tuple
     return torch.where((masks >= 0) & (masks < classes), masks, classes), classes
 
 
-def place_classes(masks: Tensor, grid: tuple[int, ...], classes: int) -> Tensor:
+def place_classes(masks: Tensor, grid: tuple[int, ...], classes: int, *, foreground: float = 1.0) -> Tensor:
     """Return the class that most pixels of each place have, (n, P) int64; K where most have none.
 
     Args:
         masks: (n, *size), 0 … K.
         grid: places along each axis.
         classes: K.
+        foreground: from this share of a place's pixels on, its strongest class but for 0 and K wins over those two.
     """
     pool = F.adaptive_avg_pool2d if len(grid) == 2 else F.adaptive_avg_pool3d
     found = []
     for part in masks.split(_CHUNK):
         share = pool(F.one_hot(part, classes + 1).movedim(-1, 1).float(), grid)  # type: ignore[arg-type]
-        found.append(share.flatten(2).argmax(dim=1))
+        flat = share.flatten(2)
+        most, strongest = flat[:, 1:classes].max(dim=1) if classes > 1 else (flat[:, 0] * 0, flat[:, 0].long())
+        found.append(torch.where(most >= foreground, strongest + 1, flat.argmax(dim=1)))
     return torch.cat(found)
 
 

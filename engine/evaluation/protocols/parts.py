@@ -2,7 +2,7 @@
 
 Recipe: as Amir et al. 2021 (arXiv 2112.05814): each place of a part is sent to the place of the other record with the
 highest cosine. Right if the parts of both are the same, counted over parts that the other record has, and not over the
-background (class 0). Records are paired with the next of their class.
+background (class 0); a part is where it covers a quarter of a place. Records are paired with the next of their class.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from engine.evaluation.protocols.masks import place_classes, read_masks
 from engine.evaluation.protocols.setting import Finding, Protocol, Setting, beside
 from engine.protocol.evaluations import BY_NAME
 from engine.protocol.inspections import Array
+
+FOREGROUND = 0.25  # share of a place that a part must cover to be there
 
 
 def partners(labels: Array) -> Array:
@@ -56,7 +58,7 @@ def measure(setting: Setting) -> Finding:
     found, chances = [], []
     for (places,) in setting.places(held):
         masks, classes = read_masks(setting, held, places.grid)
-        parts = place_classes(masks, places.grid, classes)
+        parts = place_classes(masks, places.grid, classes, foreground=FOREGROUND)
         hits, chance = part_hits(places.features, places.features[other], parts, parts[other], classes)
         real = (other != torch.arange(len(other))) & hits.isfinite()
         found.append(hits[real].numpy())

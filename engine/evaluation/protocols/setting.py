@@ -1,7 +1,11 @@
-"""What every protocol measures with: a run, the same network untrained, its data, and features computed once."""
+"""What every protocol measures with: a run, the same network untrained, its data, and features computed once.
+
+Pooled features of the trained network are shared with maps and neighbours through what the run keeps.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +17,9 @@ from torch import Tensor, nn
 from engine.data.batch import Batch
 from engine.data.loader import Loader
 from engine.data.store import Dataset
-from engine.errors import ConfigError, DataError
+from engine.errors import ConfigError, DataError, DiskFull
 from engine.evaluation.features import comfortable_batch, embed_records, stratified
+from engine.inspections.embedding import run_features
 from engine.inspections.opened import OpenedRun
 from engine.method import Features
 from engine.protocol.evaluations import ProtocolInfo
@@ -25,6 +30,7 @@ Progress = Callable[[float, float, str, str], None]
 NETWORKS = ("trained", "untrained")
 MOST_PICTURES = 300  # of a part, where features of every place are kept
 SEED = 0
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +123,20 @@ class Setting:
                     def tell(count: int, _: int, start: int = done, which: int = which) -> None:
                         self.report(start + count, total, "records", NETWORKS[which])
 
-                    embedded = embed_records(self.network(which), loader, part, progress=tell)
-                    self._pooled[key] = torch.from_numpy(np.nan_to_num(embedded.features))
+                    self._pooled[key] = torch.from_numpy(np.nan_to_num(self._embed_records(which, loader, part, tell)))
                 rows.append(self._pooled[key])
                 done += len(part)
             found.append(rows)
         return found
+
+    def _embed_records(self, which: int, loader: Loader, part: Array, tell: Callable[[int, int], None]) -> Array:
+        """Return features (n, E); those of the trained network are kept with the run and read from there again."""
+        if which == 0 and self.dataset.info.checksum:  # without a checksum other data could be taken for these
+            try:
+                return run_features(self.run, part, lambda done, total, *_: tell(int(done), int(total)))
+            except DiskFull:
+                logger.warning("no space to keep features of %s; they are computed for this once", self.run.folder.name)
+        return embed_records(self.network(which), loader, part, progress=tell).features
 
     def places(self, *parts: Array, change: Callable[[Batch], Batch] | None = None) -> list[list[Places]]:
         """Return, for the trained and the untrained network, features of every place of each part's records.

@@ -207,6 +207,7 @@ def test_that_places_take_their_most_frequent_class_and_give_it_to_their_pixels(
     masks = torch.tensor([[[0, 0, 1, 1], [0, 1, 1, 1], [2, 2, 0, 0], [2, 3, 0, 0]]])
     places = place_classes(masks, (2, 2), 3)
     assert places.tolist() == [[0, 1, 2, 0]]
+    assert place_classes(masks, (2, 2), 3, foreground=0.25).tolist() == [[1, 1, 2, 0]]
     assert on_pixels(places, (2, 2), (4, 4))[0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 0, 0], [2, 2, 0, 0]]
 
 
