@@ -284,11 +284,19 @@ def test_that_slices_and_frames_of_a_stack_are_gone_through(qtbot: QtBot, theme:
     assert f"painted {number(float(stack.volumes[1][2, 4, 0, 0]))}" in viewer.under_pointer
 
 
-def test_that_a_layer_over_the_first_is_a_record_of_two_channels() -> None:
+def test_that_every_layer_of_a_stack_goes_to_napari_and_the_first_in_colours_is_shown_over_the_picture(
+    qtbot: QtBot, theme: Theme
+) -> None:
+    viewer = shown(qtbot, make_viewer("volume-stack", theme))
+    assert isinstance(viewer, VolumeStackViewer)
     stack = ALL["volume-stack"]()
-    record, value = VolumeStackViewer.record_of(stack, len(stack.layers) + 1)
-    assert value.spec.channels == ("input", "attention")
-    assert np.array_equal(record.array(value)[:, 1], stack.volumes[2].astype(np.float32))
+    viewer.show_inspection(stack)
+    layers = viewer.layers_of(stack)
+    assert [(layer.name, layer.ink, layer.visible) for layer in layers] == [
+        ("input", "gray", True), ("painted", "gray", False), ("attention", "attention", True),
+        ("error", "error", False),
+    ]  # fmt: skip
+    assert np.array_equal(layers[2].values, stack.volumes[2].astype(np.float32))
 
 
 def test_that_the_old_picture_stays_while_another_step_loads(qtbot: QtBot, theme: Theme) -> None:
