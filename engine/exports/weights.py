@@ -127,7 +127,7 @@ def describe_for_timm(run: OpenedRun, encoder: nn.Module) -> tuple[dict[str, Any
             "tag": run.folder.name,
             "custom_load": False,
             "input_size": [channels, size, size],
-            "fixed_input_size": True,
+            "fixed_input_size": "img_size" in arguments,
             "interpolation": "bilinear",
             "crop_pct": 1.0,
             "mean": list(mean),
