@@ -628,7 +628,9 @@ def token_voxels(model: Alice) -> int:
 def describe_places(model: Alice, volume: Tensor, places: Tensor) -> Tensor:
     """Return the token (N, E) at each place (N, 3) of a volume (1, D, H, W), in the middle of a crop around it.
 
-    So every token has the same place in its window, and the network's knowledge of that place tells nothing.
+    So every token has the same place in its window, and the network's knowledge of that place tells nothing. Tokens of
+    fixed windows are nearest to those of the same place in the window: by them organs were "found" at the same place of
+    the volume, to the last digit, in five of eight runs, trained on matched places or on random ones.
     """
     side, cell = model.config.crop_voxels, token_voxels(model)
     crops = crop_around(volume[None], places[None] - (cell - 1) / 2, side)[0]

@@ -695,7 +695,8 @@ METHOD = Method(
         metric=predict_function,
         primary="ejection fraction R²",
         expected="R² of all planes above that of the short axis alone, both above the untrained network's; volume R² "
-        "above 0.9; one missing plane costs about 0.1 of R² at most; centred cosine about 0.9",
+        "above 0.9; one missing plane costs about 0.1 of R² at most; centred cosine about 0.9. Ridge on 400 subjects: "
+        "with 100, as first planned, no features of this sample, nor its pixels, told ejection",
         training={"steps": 450},
         margin=0.03,
     ),
