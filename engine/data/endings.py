@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from engine.data.jpeg_frame import HEAD_BYTES, read_jpeg_frame
+
 _TAIL_BYTES = 1024
 _PIECE_BYTES = 1024 * 1024
 _JPEG_END = b"\xff\xd9"
@@ -47,6 +49,10 @@ def _holds(file: BinaryIO, mark: bytes, start: int) -> bool:
 
 def _start_of_pixels(file: BinaryIO) -> int:
     """Return where the coded pixels of a JPEG begin, behind the header segments; -1 = it ends before."""
+    file.seek(0)
+    frame = read_jpeg_frame(file.read(HEAD_BYTES))
+    if frame is not None:
+        return frame.pixels_at
     at = 2
     while True:
         file.seek(at)

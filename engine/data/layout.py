@@ -17,9 +17,8 @@ import os
 import re
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import msgspec
 import numpy as np
 
@@ -27,6 +26,9 @@ from engine.data.hdf5_guard import require_sound
 from engine.errors import DataError
 from engine.protocol.inspections import Array
 from engine.protocol.schema import DatasetInfo, FieldSpec
+
+if TYPE_CHECKING:
+    import h5py
 
 FORMAT = "selfsight-dataset"
 FORMAT_VERSION = 1
@@ -149,6 +151,8 @@ def read_layout(path: Path) -> Layout:
 
 
 def _from_hdf5(path: Path) -> Layout:
+    import h5py  # processes that only decode ask this module for types, and do without
+
     require_sound(path)
     size = path.stat().st_size
     with h5py.File(path, "r", locking=False) as file:
@@ -193,6 +197,8 @@ def _place(file: h5py.File, name: str, size: int) -> StreamPlace:
 
 
 def _refuse_link(group: h5py.Group, name: str, whole: str) -> None:
+    import h5py
+
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise DataError(f"{whole} is a link to somewhere else; such a dataset is refused.", "Import the data again.")
 

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from engine.data.jpeg_frame import HEAD_BYTES, read_jpeg_frame
 from engine.errors import DataError
 from engine.protocol.inspections import Array
 
@@ -86,7 +87,7 @@ def inspect_picture(file: BinaryIO) -> PictureInfo:
     Raises:
         DataError: the file is no image that can be read; the message is the reason.
     """
-    head = file.read(32)
+    head = file.read(HEAD_BYTES)
     file.seek(0)
     kind = sniff(head)
     if not head:
@@ -95,6 +96,18 @@ def inspect_picture(file: BinaryIO) -> PictureInfo:
         raise DataError("not an image: the first bytes are those of no known format")
     if kind == "tiff":
         return _inspect_tiff(file)
+    frame = read_jpeg_frame(head) if kind == "jpeg" else None
+    if frame is not None:
+        return PictureInfo(
+            format=kind,
+            width=frame.width,
+            height=frame.height,
+            channels=frame.components,
+            bits=8,
+            frames=1,
+            mode="L" if frame.components == 1 else "RGB",
+            transparent=False,
+        )
     with _opened(file) as image:
         deep = kind == "png" and head[24:25] == b"\x10"
         width, height = image.size[::-1] if _orientation(image) in _LYING else image.size

@@ -8,6 +8,7 @@ from PIL import Image
 from engine.protocol.inspections import Array
 from engine.protocol.schema import FieldKind, FieldSpec
 
+_AT_ONCE = 65_536  # values as floats stay in the processor's cache
 _CHANNEL_AXIS = {
     FieldKind.IMAGE: 0,
     FieldKind.CHANNELS: 0,
@@ -50,9 +51,10 @@ class ChannelStatistics:
         else:
             scale = 1.0 / np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1.0
             for channel, row in enumerate(by_channel):
-                exact = row.astype(np.float64)
-                self._sum[channel] += scale * exact.sum()
-                self._square[channel] += scale**2 * np.dot(exact, exact)
+                for start in range(0, len(row), _AT_ONCE):
+                    exact = row[start : start + _AT_ONCE].astype(np.float64)
+                    self._sum[channel] += scale * exact.sum()
+                    self._square[channel] += scale**2 * np.dot(exact, exact)
         self._count += by_channel.shape[1]
 
     def result(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

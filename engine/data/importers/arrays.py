@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from engine.data.importers.amounts import counted
 from engine.data.importers.arrays_hdf5 import MAGIC
 from engine.data.importers.arrays_mapping import AXES, RECORDS, Mapped, guess_mapping, parse_mapping
 from engine.data.importers.arrays_stores import HDF5_SUFFIXES, Stored, StoredArray, open_arrays, zarr_root
-from engine.data.importers.image_plan import counted
 from engine.data.importers.sources import Entry, Listing
 from engine.data.importers.units import Survey, Unit, UnitImporter, Values
 from engine.errors import DataError

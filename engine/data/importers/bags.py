@@ -13,8 +13,8 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from engine.data.importers.amounts import counted
 from engine.data.importers.bags_files import BAG_SUFFIXES, BagHeader, read_bag, read_bag_header
-from engine.data.importers.image_plan import counted
 from engine.data.importers.naming import name_records
 from engine.data.importers.sources import Entry, Listing
 from engine.data.importers.units import Survey, Unit, UnitImporter, Values

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from engine.data.importers.amounts import counted
 from engine.data.importers.channels_plates import Site, find_sites
 from engine.data.importers.channels_reading import ChannelJob, read_channels
 from engine.data.importers.channels_settings import (
@@ -25,7 +26,6 @@ from engine.data.importers.channels_settings import (
 from engine.data.importers.channels_tiff import TIFF_SUFFIXES, is_channel_tiff, read_tiff_headers, siblings, tiff_fault
 from engine.data.importers.channels_vendors import VENDOR_PACKAGES, missing_package, opened_vendor
 from engine.data.importers.channels_zarr import open_picture, zarr_pictures, zarr_roots
-from engine.data.importers.image_plan import counted
 from engine.data.importers.naming import name_records
 from engine.data.importers.sources import ArchiveReader, Entry, Listing
 from engine.data.importers.units import Survey, Unit, UnitImporter

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from engine.data.importers.amounts import counted
 from engine.data.importers.clips_dicom import find_loops, look_at_loops
 from engine.data.importers.clips_finding import (
     VIDEO_SUFFIXES,
@@ -29,7 +30,6 @@ from engine.data.importers.clips_video import (
 )
 from engine.data.importers.dicom_headers import DicomHeader
 from engine.data.importers.dicom_heap import Veil, name_units, owner_of, pseudonyms, read_names
-from engine.data.importers.image_plan import counted
 from engine.data.importers.naming import Named, name_records
 from engine.data.importers.sources import Entry, Listing
 from engine.data.importers.units import Survey, Unit, UnitImporter

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from PIL import Image
 
@@ -18,8 +18,7 @@ from engine.protocol.inspections import Array
 KEPT_FORMATS = frozenset({"jpeg", "png", "webp"})
 
 
-@dataclass(frozen=True, slots=True)
-class DecodeRequest:
+class DecodeRequest(msgspec.Struct, frozen=True):
     """What all files of one import become."""
 
     channels: int
@@ -28,8 +27,7 @@ class DecodeRequest:
     keep_encoded: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(msgspec.Struct, frozen=True):
     """One file: its place in the listing, and its path or (from an archive) its bytes."""
 
     number: int
@@ -38,8 +36,7 @@ class Task:
     size: int = 0  # bytes of the file
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What became of a file: pixels, or bytes with the shape they decode to; or the reason why nothing did."""
 
     number: int

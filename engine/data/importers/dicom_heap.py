@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from engine.data.importers.amounts import counted
 from engine.data.importers.dicom_headers import DicomHeader, dicom_entries, may_be_dicom, read_headers
 from engine.data.importers.dicom_series import Left, Stack, stack_series
-from engine.data.importers.image_plan import counted
 from engine.data.importers.naming import Named, name_records
 from engine.data.importers.sources import Listing
 from engine.errors import DataError

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.data.importers.amounts import counted
 from engine.data.importers.anatomy import common_shape
 from engine.data.importers.dicom_headers import DicomHeader
 from engine.data.importers.dicom_heap import Veil, name_units, owner_of, pseudonyms, read_names, sort_files, stored_type
-from engine.data.importers.image_plan import counted
 from engine.data.importers.sources import Listing
 from engine.data.importers.units import Survey, Unit
 from engine.protocol.messages import ImportOptions, Recognised

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.data.importers.amounts import counted
 from engine.data.importers.anatomy import LPS_TO_RAS
 from engine.data.importers.dicom_frames import Frame
 from engine.data.importers.dicom_headers import DicomHeader
-from engine.data.importers.image_plan import counted
 from engine.protocol.inspections import Array
 
 SAME_PLACE_MM = 0.01

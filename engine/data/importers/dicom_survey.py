@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.data.importers.amounts import counted
 from engine.data.importers.anatomy import (
     LPS_TO_RAS,
     closest_order,
@@ -45,7 +46,6 @@ from engine.data.importers.dicom_series import (
     split_at_gaps,
     straighten,
 )  # fmt: skip
-from engine.data.importers.image_plan import counted
 from engine.data.importers.sources import Listing
 from engine.data.importers.units import Survey, Unit
 from engine.protocol.messages import ImportOptions, Recognised

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from engine.data.importers.amounts import counted
 from engine.data.importers.decoding import DecodeRequest, Task, decode_task
 from engine.data.importers.episodes_finding import (
     EpisodeSettings,
@@ -21,7 +22,6 @@ from engine.data.importers.episodes_finding import (
     recognise_episodes,
     said_of_role,
 )
-from engine.data.importers.image_plan import counted
 from engine.data.importers.image_survey import survey_images
 from engine.data.importers.sources import Listing
 from engine.data.importers.units import Survey, Unit, UnitImporter, Values

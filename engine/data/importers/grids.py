@@ -13,9 +13,9 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
+from engine.data.importers.amounts import counted
 from engine.data.importers.arrays_hdf5 import MAGIC
 from engine.data.importers.arrays_stores import Stored, StoredArray, open_arrays
-from engine.data.importers.image_plan import counted
 from engine.data.importers.naming import name_records
 from engine.data.importers.sources import Entry, Listing
 from engine.data.importers.units import Survey, Unit, UnitImporter, Values

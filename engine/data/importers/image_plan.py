@@ -8,6 +8,7 @@ import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from engine.data.importers.amounts import counted, thousands
 from engine.data.importers.image_survey import ImageSurvey, count_labels
 from engine.data.importers.sources import ArchiveReader, Entry, Listing
 from engine.data.pictures import decode_picture
@@ -57,16 +58,6 @@ def plan_images(
         warnings=tuple(_warnings(survey, options)),
     )
     return plan, pictures
-
-
-def thousands(number: int) -> str:
-    """Return a whole number with thin spaces between its thousands."""
-    return f"{number:,}".replace(",", "\u202f")
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return "1 image", "12 431 images"."""
-    return f"{thousands(number)} {one if number == 1 else many or one + 's'}"
 
 
 def _recognised(survey: ImageSurvey, listing: Listing, sides: str) -> tuple[Recognised, ...]:

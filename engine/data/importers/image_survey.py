@@ -243,7 +243,7 @@ def _looked(file: BinaryIO) -> _Look:
 
 def _header(entry: Entry) -> _Look:
     try:
-        with entry.path.open("rb") as file:
+        with open(entry.place, "rb") as file:  # noqa: PTH123 (a path object takes as long as the file)
             return _looked(file)
     except DataError as error:
         return error.message

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.data.importers.image_plan import counted
+from engine.data.importers.amounts import counted
 from engine.data.importers.motion_reading import SHORTEST_S, Details, MotionSettings, read_motion, span_starts
 from engine.data.importers.motion_recordings import (
     MotionHead,

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import msgspec
 
+from engine.data.importers.amounts import counted
 from engine.data.importers.decoding import DecodeRequest
-from engine.data.importers.image_plan import counted
 from engine.data.importers.image_survey import survey_images
 from engine.data.importers.naming import Named, name_records
 from engine.data.importers.pairs_finding import (

@@ -12,10 +12,10 @@ from typing import Literal
 import h5py
 
 from engine.data.hdf5_guard import require_sound
+from engine.data.importers.amounts import counted
 from engine.data.importers.channels_tiff import TIFF_MARKS
 from engine.data.importers.clips_finding import VIDEO_SUFFIXES, begins_like_video
 from engine.data.importers.dicom_headers import SUFFIXES as DICOM_SUFFIXES
-from engine.data.importers.image_plan import counted
 from engine.data.importers.image_survey import IMAGE_SUFFIXES
 from engine.data.importers.sources import is_archive
 from engine.data.importers.volumes_files import looks_like_volume_file, suffix_of

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from engine.data.importers.image_plan import counted
+from engine.data.importers.amounts import counted
 from engine.data.importers.naming import name_records
 from engine.data.importers.points_cloud import NORMAL, POSITION, canonical, features_of
 from engine.data.importers.points_glimpse import Glimpse, PointSettings, glimpse_of, point_entries

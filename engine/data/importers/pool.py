@@ -11,12 +11,14 @@ import logging
 import multiprocessing
 import os
 import pickle
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -48,6 +50,7 @@ _START_S = 300.0
 _MOST_FAILED_STARTS = 3
 _JOIN_S = 5.0
 _ANSWER_EVERY_S = 0.05  # bounds what a worker holds, too
+_QUICK_BYTES = 4 * 1024**2
 
 
 @dataclass(slots=True)
@@ -68,6 +71,11 @@ class _Chunk(Generic[T, O]):
         return self.tasks[len(self.outcomes)]
 
     @property
+    def is_quick(self) -> bool:
+        """Whether a worker may have it as its next one, lest it wait for more; long ones go to whoever is free."""
+        return sum(task.size for task in self.tasks) <= _QUICK_BYTES
+
+    @property
     def size_under_way(self) -> int:
         """Bytes of the file that a worker may be at: of the largest of several."""
         return self.current.size if self.singly else max(task.size for task in self.tasks[len(self.outcomes) :])
@@ -84,18 +92,23 @@ class _Worker(Generic[T, R, O]):
         theirs.close()
         self.started = False
         self._asked = False
-        self.chunk: _Chunk[T, O] | None = None
+        self.chunks: deque[_Chunk[T, O]] = deque()  # the one it is at, and the next
         self.heard = time.monotonic()
+
+    @property
+    def chunk(self) -> _Chunk[T, O] | None:
+        """What it is at."""
+        return self.chunks[0] if self.chunks else None
 
     def give(self, chunk: _Chunk[T, O], request: R | None) -> None:
         """Hand over what is left of a chunk; a worker that just died is found out when it is listened to."""
-        self.chunk = chunk
-        self.heard = time.monotonic()
+        if not self.chunks:
+            self.heard = time.monotonic()
+        self.chunks.append(chunk)
         try:
-            if not self._asked:
-                self.pipe.send(request)
-                self._asked = True
-            self.pipe.send((chunk.tasks[len(chunk.outcomes) :], chunk.singly))
+            told = None if self._asked else request  # once
+            self.pipe.send((chunk.tasks[len(chunk.outcomes) :], chunk.singly, told))
+            self._asked = True
         except OSError:
             logger.warning("a decoding process does not take files")
 
@@ -173,7 +186,7 @@ class DecodingPool(Generic[T, R, O]):
             self._workers.append(_Worker(self._decode, self._needed))
 
     def decode(self, chunks: Iterable[list[T]], request: R | None = None) -> Iterator[list[O]]:
-        """Yield the outcomes of each chunk, in order; at most two chunks a process are under way.
+        """Yield the outcomes of each chunk, in order; at most three chunks a process are under way.
 
         Args:
             chunks: files; arrays of what they become cross to this process together.
@@ -187,7 +200,7 @@ class DecodingPool(Generic[T, R, O]):
         source = iter(chunks)
         exhausted = False
         while True:
-            while not exhausted and len(under_way) < 2 * self._processes + 1:
+            while not exhausted and len(under_way) < 3 * self._processes + 1:
                 tasks = next(source, None)
                 exhausted = tasks is None
                 if tasks:
@@ -202,14 +215,15 @@ class DecodingPool(Generic[T, R, O]):
                 self._listen()
 
     def _hand_out(self) -> None:
-        idle = [worker for worker in self._workers if worker.chunk is None]
         while self._waiting:
-            if not idle and len(self._workers) == self._processes:
+            worker = min(self._workers, key=lambda each: len(each.chunks), default=None)
+            if (worker is None or worker.chunks) and len(self._workers) < self._processes:
+                worker = _Worker(self._decode, self._needed)
+                self._workers.append(worker)
+            assert worker is not None  # there is always one process
+            if len(worker.chunks) > self._waiting[0].is_quick:
                 return
-            if not idle:
-                idle.append(_Worker(self._decode, self._needed))
-                self._workers.append(idle[-1])
-            idle.pop(0).give(self._waiting.popleft(), self._request)
+            worker.give(self._waiting.popleft(), self._request)
 
     def _listen(self) -> None:
         """Wait until a worker answers, dies or runs out of time."""
@@ -240,14 +254,14 @@ class DecodingPool(Generic[T, R, O]):
             return
         chunk.outcomes.extend(outcomes)
         if chunk.done:
-            worker.chunk = None
+            worker.chunks.popleft()
 
     def _give_up(self, worker: _Worker[T, R, O]) -> None:
         """End a worker that has been at one file for too long."""
         if worker.started and worker.chunk is not None and not worker.chunk.singly:
             logger.warning("a decoder took too long over one of several files; files are now decoded one by one")
-            worker.chunk.singly = self._singly = True
-            for chunk in self._waiting:
+            self._singly = True
+            for chunk in (*worker.chunks, *self._waiting):
                 chunk.singly = True
         elif worker.started and worker.chunk is not None:
             task = worker.chunk.current
@@ -276,8 +290,7 @@ class DecodingPool(Generic[T, R, O]):
         self._workers.remove(worker)
         worker.end()
         self._failed_starts += not worker.started
-        if worker.chunk is not None:
-            self._waiting.appendleft(worker.chunk)
+        self._waiting.extendleft(reversed(worker.chunks))
         if self._failed_starts >= _MOST_FAILED_STARTS:
             raise DataError(
                 f"The processes that decode {self._what} cannot be started.",
@@ -288,11 +301,14 @@ class DecodingPool(Generic[T, R, O]):
 def _serve(pipe: Connection, decode: Callable[[Any, Any], Any], needed: object) -> None:  # noqa: ARG001 (loaded by now)
     """Decode what comes through the pipe, until it closes or the parent dies."""
     end_with_parent()
+    inbox: SimpleQueue[Any] = SimpleQueue()
+    threading.Thread(target=_take_in, args=(pipe, inbox), name="inbox", daemon=True).start()
     try:
         _send(pipe, [])
-        request = pipe.recv()
-        while True:
-            tasks, singly = pipe.recv()
+        request = None
+        while (asked := inbox.get()) is not None:
+            tasks, singly, told = asked
+            request = request if told is None else told
             outcomes: list[Any] = []
             answered = time.monotonic()
             for task in tasks:
@@ -303,6 +319,15 @@ def _serve(pipe: Connection, decode: Callable[[Any, Any], Any], needed: object) 
                     answered = time.monotonic()
     except (EOFError, OSError):
         return  # the parent has gone
+
+
+def _take_in(pipe: Connection, inbox: SimpleQueue[Any]) -> None:
+    """Receive at all times, so that the parent never waits for a worker that waits for it; None = no more comes."""
+    try:
+        while True:
+            inbox.put(pipe.recv())
+    except (EOFError, OSError):
+        inbox.put(None)
 
 
 def _send(pipe: Connection, outcomes: list[Any]) -> None:

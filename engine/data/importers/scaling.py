@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.data.importers.image_plan import thousands as spaced
+from engine.data.importers.amounts import thousands as spaced
 from engine.data.importers.naming import count_classes
 from engine.data.importers.sources import Listing
 from engine.protocol.messages import ImportPlan, Recognised

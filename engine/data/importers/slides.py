@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
-from engine.data.importers.image_plan import counted
+from engine.data.importers.amounts import counted
 from engine.data.importers.naming import name_records
 from engine.data.importers.slides_opening import (
     OPENSLIDE_ONLY,

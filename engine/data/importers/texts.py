@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.data.importers.image_plan import counted
+from engine.data.importers.amounts import counted
 from engine.data.importers.naming import name_records
 from engine.data.importers.sources import Entry, Listing
 from engine.data.importers.texts_encoding import count_lines, detect_encoding

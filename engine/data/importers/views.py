@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.data.importers.image_plan import counted
+from engine.data.importers.amounts import counted
 from engine.data.importers.image_survey import IMAGE_SUFFIXES
 from engine.data.importers.sources import Entry, Listing
 from engine.data.importers.units import Survey, Unit, UnitImporter

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from engine.protocol.inspections import Array
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".nrrd", ".nhdr", ".mha", ".mhd", ".npy", ".npz")
 _PIECE = 1 << 22
 _LONGEST_TAIL = 1 << 26
+_LARGE, _UNPACKED_AT_ONCE = 1 << 20, 1 << 28  # bytes
 
 
 def suffix_of(name: str) -> str:
@@ -159,6 +161,11 @@ def _decoded(header: VolumeHeader, path: Path, size: int) -> bytes | bytearray:
         if header.encoding == "zlib":
             return _inflated(file, size)
         if header.encoding == "gzip":
+            if _LARGE <= header.skip + size <= _UNPACKED_AT_ONCE and whole <= _UNPACKED_AT_ONCE:
+                unpacked = _unpacked(file.read(), header.skip + size)
+                if unpacked:
+                    return unpacked[header.skip :]
+                file.seek(0)
             with gzip.GzipFile(fileobj=file) as stream:
                 data = _read(stream, header.skip, size)
                 stream.read(_LONGEST_TAIL)  # to its end, where the checksum is
@@ -167,6 +174,24 @@ def _decoded(header: VolumeHeader, path: Path, size: int) -> bytes | bytearray:
             with bz2.BZ2File(file) as packed:
                 return _read(packed, header.skip, size)
         return _read(file, 0, size)
+
+
+def _unpacked(packed: bytes, size: int) -> bytes:
+    """Return a gzip file's content of exactly `size` bytes, more than twice as fast as the stream.
+
+    b"" is returned where anything is not as it should be, which the stream tells in words.
+    """
+    import imagecodecs  # loaded where it pays
+
+    if not imagecodecs.GZIP.available:
+        return b""
+    try:
+        data = imagecodecs.gzip_decode(packed, out=size)
+    except imagecodecs.DeflateError:
+        return b""
+    checksum, length = struct.unpack("<II", packed[-8:])  # of the last member: is it the only one?
+    whole = len(data) == size == length and imagecodecs.deflate_crc32(data) == checksum
+    return bytes(data) if whole else b""
 
 
 def _read(stream: IO[bytes] | gzip.GzipFile, skip: int, size: int) -> bytearray:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.data.importers.amounts import counted
 from engine.data.importers.anatomy import (
     closest_order,
     common_shape,
@@ -20,7 +21,6 @@ from engine.data.importers.anatomy import (
     sizes_text,
     spacing_of,
 )  # fmt: skip
-from engine.data.importers.image_plan import counted
 from engine.data.importers.naming import name_records
 from engine.data.importers.sources import ArchiveReader, Entry, Listing
 from engine.data.importers.units import Survey, Unit

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from engine.data.importers.sources import list_sources
-from engine.data.importers.units import UnitImporter, _read_task, _Request, _schema, _Unpacked
+from engine.data.importers.units import UnitImporter
+from engine.data.importers.units_importing import schema_of
+from engine.data.importers.units_reading import UnitRequest, read_task
+from engine.data.importers.units_unpacking import Unpacked
 from engine.errors import DataError
 from engine.protocol.messages import ImportOptions
 from engine.protocol.schema import Skipped
@@ -22,13 +25,13 @@ class ReadHere:
         settings = importer.settings_of(options)
         survey = importer.survey(listing, options, settings)
         self.survey = survey
-        self.schema = _schema(survey)
+        self.schema = schema_of(survey)
         self.skipped = list(survey.skipped)
         self._rows: list[dict[str, Any]] = []
-        request = _Request(importer.read_unit, settings, survey.fields)
-        with _Unpacked() as unpacked:
+        request = UnitRequest(importer.read_unit, settings, survey.fields)
+        with Unpacked() as unpacked:
             for number, unit in enumerate(survey.units):
-                outcome = _read_task(unpacked.task(number, unit), request)
+                outcome = read_task(unpacked.task(number, unit), request)
                 if outcome.reason:
                     self.skipped.append(Skipped(path=unit.name, reason=outcome.reason))
                 self.skipped += [Skipped(path=path, reason=reason) for path, reason in outcome.left_out]

@@ -378,6 +378,21 @@ def test_that_a_flipped_bit_in_a_gzip_stream_is_named(tmp_path: Path) -> None:
         read(VOLUMES, tmp_path)
 
 
+def test_that_large_packed_files_read_alike_in_one_member_and_in_two_and_damage_is_named(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 90, (80, 90, 100)).astype(np.int16)  # above what is unpacked at once
+    path = nifti(tmp_path / "a.nii.gz", values.T)
+    plain = gzip.decompress(path.read_bytes())
+    assert np.array_equal(one(tmp_path)["volume"][0], values)
+    for cut in (len(plain) // 2, len(plain)):  # in the second case, a member of nothing but zeros follows the values
+        path.write_bytes(gzip.compress(plain[:cut], 1) + gzip.compress(plain[cut:] or bytes(9), 1))
+        assert np.array_equal(one(tmp_path)["volume"][0], values)
+    packed = bytearray(gzip.compress(plain, 0))
+    packed[-500] ^= 1
+    path.write_bytes(packed)
+    with pytest.raises(DataError, match="damaged"):
+        read(VOLUMES, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
