@@ -54,6 +54,7 @@ class RunPictures(QObject):
         self._map_view = ""  # what the map shows: "embedding", or that of another projection
         self._wanted: dict[str, int] = {}  # view → stored step on its way
         self._projecting = False
+        self.held: set[str] = set()  # views that show something else than what the run stored or sends
         self.stored: StoredHistory | None = None
         watch.arrived.connect(self._live_arrived)
         watch.refused.connect(self._refused)
@@ -133,7 +134,7 @@ class RunPictures(QObject):
             self._show_at(view, step)
 
     def _show_at(self, view: str, step: int) -> None:
-        if self.stored is None:
+        if self.stored is None or view in self.held:
             return
         source, viewer = self._source(view), self._docks.viewers[view]
         found = self.stored.at_or_before(source, step)
@@ -153,8 +154,9 @@ class RunPictures(QObject):
 
     def _listed(self) -> None:
         assert self.stored is not None
-        for scrubber in self._docks.scrubbers():
-            scrubber.set_steps(self.stored.steps(self._map_view))
+        if self._map_view not in self.held:
+            for scrubber in self._docks.scrubbers():
+                scrubber.set_steps(self.stored.steps(self._map_view))
         if self.is_live:
             self.show_newest()
 
@@ -164,7 +166,7 @@ class RunPictures(QObject):
 
     def _loaded(self, source: str, step: int, inspection: Inspection) -> None:
         for view, viewer in self._docks.viewers.items():
-            if self._source(view) == source and self._wanted.get(view) == step:
+            if self._source(view) == source and self._wanted.get(view) == step and view not in self.held:
                 del self._wanted[view]
                 viewer.show_inspection(inspection)
 

@@ -31,7 +31,7 @@ def test_that_explore_offers_the_newest_run_and_shows_its_map(qtbot: QtBot, them
     qtbot.addWidget(view)
     view.show()
     assert view.run == RUN
-    assert view.tabs.tabText(0) == "Embedding map"
+    assert view.tabs.tabText(0) == "Embedding"
     assert view.viewers["embedding"].inspection.step == 1200
 
 
@@ -51,7 +51,7 @@ def test_that_explore_watches_only_the_open_tab(qtbot: QtBot, theme: Theme) -> N
     view.show()
     qtbot.waitExposed(view)
     assert view.watch.watched == frozenset()
-    view.tabs.setCurrentIndex(list(view.infos).index("attention"))
+    view.show_item(view="attention")
     assert view.watch.watched == {"attention"}
     view.hide()
     assert [watch.on for watch in view.context.client.requests(Watch)] == [True, False]

@@ -13,7 +13,7 @@ from PySide6.QtTest import QAbstractItemModelTester, QTest
 from pytestqt.qtbot import QtBot
 
 from app.theme import Theme
-from app.viewers import VIEWERS, make_viewer, painting, points
+from app.viewers import VIEWERS, make_viewer, painting
 from app.viewers.attention import AttentionViewer
 from app.viewers.base import Canvas
 from app.viewers.curves import newest_pass, thin_line
@@ -381,56 +381,6 @@ def test_that_the_mean_distance_is_weighted_and_in_pixels() -> None:
     assert painting.mean_distance(weights, (0, 0), (8.0, 8.0)) == pytest.approx(8.0)
 
 
-def test_that_a_million_points_all_count_and_colours_mix() -> None:
-    pixels = np.full((1_000_000, 2), 5.0)
-    group = np.arange(1_000_000) % 2
-    palette = np.array([[200, 0, 0], [0, 100, 0]], np.uint8)
-    image = points.paint_points(pixels, group, palette, width=10, height=10, opacity=0.5)
-    colour = image.pixelColor(5, 5)
-    assert (colour.red(), colour.green(), colour.alpha()) == (100, 50, 255)
-    assert image.pixelColor(0, 0).alpha() == 0
-
-
-def test_that_more_than_twelve_classes_become_eleven_and_other() -> None:
-    labels = np.concatenate([np.full(20 - label, label) for label in range(15)])
-    group, groups = points.group_labels(labels, tuple(f"c{label}" for label in range(15)))
-    assert len(groups) == 12
-    assert groups[-1].name == "other (4 classes)"
-    assert sum(entry.count for entry in groups) == len(labels)
-    assert group.min() >= 0
-
-
-def test_that_zooming_keeps_the_point_under_the_pointer() -> None:
-    window = points.Window(0.0, 0.0, 1.0)
-    before = points.from_pixel(30, 70, window, 100, 100)
-    after = points.from_pixel(30, 70, window.zoomed(2.0, *before), 100, 100)
-    assert after == pytest.approx(before)
-
-
-def test_that_a_click_on_a_point_selects_its_record(qtbot: QtBot, theme: Theme) -> None:
-    viewer = shown(qtbot, EmbeddingViewer(theme))
-    viewer.show_inspection(embedding(records=40))
-    viewer.grab()
-    at = QPointF(*viewer._pixels[7])
-    viewer.canvas.hovered.emit(at)
-    with qtbot.waitSignal(viewer.record_selected) as told:
-        viewer.canvas.released.emit(at)
-    assert told.args == [int(embedding(records=40).records[viewer.hovered])]
-
-
-def test_that_hovering_a_point_asks_for_its_picture_once(qtbot: QtBot, theme: Theme) -> None:
-    viewer = shown(qtbot, EmbeddingViewer(theme))
-    viewer.show_inspection(embedding(records=40))
-    viewer.grab()
-    asked: list[tuple[int, ...]] = []
-    viewer.pictures_wanted.connect(asked.append)
-    viewer.canvas.hovered.emit(QPointF(*viewer._pixels[7]))
-    viewer.take_pictures({asked[0][0]: QImage(8, 8, QImage.Format.Format_RGB32)})
-    viewer.canvas.hovered.emit(None)
-    viewer.canvas.hovered.emit(QPointF(*viewer._pixels[7]))
-    assert len(asked) == 1
-
-
 def test_that_the_map_says_how_many_of_how_many(qtbot: QtBot, theme: Theme) -> None:
     viewer = shown(qtbot, EmbeddingViewer(theme))
     viewer.show_inspection(embedding())
@@ -502,15 +452,3 @@ def test_that_keys_nobody_uses_go_on_to_the_page(qtbot: QtBot, theme: Theme) -> 
     viewer.keyPressEvent = lambda event: passed.append(event.key())
     qtbot.keyClick(canvas, Qt.Key.Key_P)
     assert passed == [int(Qt.Key.Key_P)]
-
-
-def test_that_a_moving_map_draws_fewer_points_and_all_when_it_rests(qtbot: QtBot, theme: Theme) -> None:
-    viewer = shown(qtbot, EmbeddingViewer(theme))
-    viewer.show_inspection(embedding(records=400_000))
-    viewer.grab()
-    viewer.canvas.wheeled.emit(QPointF(50, 50), 1.0)
-    viewer.grab()
-    moving = viewer._painted
-    qtbot.waitUntil(lambda: not viewer._settling.isActive())
-    viewer.grab()
-    assert (moving[4], viewer._painted[4]) == (2, 1)
