@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engine.evaluation.linear import Standardiser
@@ -54,28 +55,28 @@ def sgd_heads(
     count, width, heads = len(features), features.shape[1], len(rates)
     generator = torch.Generator().manual_seed(seed)
     size = min(batch_size, count)
-    weight = features.new_zeros(width, heads * classes)
-    bias = features.new_zeros(heads * classes)
+    # rows are (class, head), columns features: so products run along memory, and so does the softmax over classes
+    weight = features.new_zeros(classes * heads, width)
+    bias = features.new_zeros(classes * heads, 1)
     speed, bias_speed = torch.zeros_like(weight), torch.zeros_like(bias)
-    rate = features.new_tensor(tuple(rates)).repeat_interleave(classes)
+    rate = features.new_tensor(tuple(rates)).repeat(classes).unsqueeze(1)
+    truth = F.one_hot(labels, classes).to(features.dtype)  # (N, C)
     order = torch.zeros(0, dtype=torch.int64)
     with torch.no_grad():
         for step in range(steps):
             if len(order) < size:
                 order = torch.randperm(count, generator=generator)
             rows, order = order[:size].to(features.device), order[size:]
-            x = features[rows]
-            error = torch.addmm(bias, x, weight).view(size, heads, classes).softmax(dim=2)
-            error.scatter_add_(
-                2, labels[rows].view(-1, 1, 1).expand(-1, heads, 1), error.new_full((size, heads, 1), -1)
-            )
-            flat = error.view(size, -1)
-            speed.mul_(MOMENTUM).addmm_(x.T, flat, alpha=1 / size)
-            bias_speed.mul_(MOMENTUM).add_(flat.mean(dim=0))
+            x = features.index_select(0, rows)
+            error = torch.addmm(bias, weight, x.T).view(classes, heads, size).softmax(dim=0)
+            error -= truth.index_select(0, rows).T.unsqueeze(1)
+            flat = error.view(-1, size)
+            speed.addmm_(flat, x, beta=MOMENTUM, alpha=1 / size)
+            bias_speed.mul_(MOMENTUM).add_(flat.mean(dim=1, keepdim=True))
             now = rate * (0.5 * (1 + math.cos(math.pi * step / steps)))
             weight.addcmul_(speed, now, value=-1)
             bias.addcmul_(bias_speed, now, value=-1)
-    return weight.view(width, heads, classes), bias.view(heads, classes)
+    return weight.view(classes, heads, width).permute(2, 1, 0), bias.view(classes, heads).T
 
 
 def sgd_probe(
