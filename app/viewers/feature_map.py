@@ -153,7 +153,8 @@ class FeatureMapViewer(Viewer):
         return Tile(self._over(picture, colours), text, f"{grid} places")
 
     def _segment_colours(self, segments: Array) -> Array:
-        table = np.array([self.theme.categorical(number % 12).getRgbF()[:3] for number in range(MOST_SEGMENTS)])
+        inks = [self.theme.categorical(number % 12) for number in range(MOST_SEGMENTS)]
+        table = np.array([(ink.redF(), ink.greenF(), ink.blueF()) for ink in inks])
         return np.moveaxis(table[segments], -1, 0)
 
     def _over(self, picture: Array, colours: Array) -> QImage:

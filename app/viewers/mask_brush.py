@@ -25,7 +25,7 @@ class MaskBrush(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self.mask: Array | None = None  # (*grid) bool, the mask that is being painted
+        self.painted: Array | None = None  # (*grid) bool, the mask that is being painted
         self._start: Array | None = None
         self._told: tuple[int, ...] = ()
         self.seed = WholeNumber("Seed of the mask")
@@ -47,51 +47,51 @@ class MaskBrush(QWidget):
     @property
     def is_on(self) -> bool:
         """Whether the pointer paints."""
-        return self.paints.isChecked() and self.mask is not None
+        return self.paints.isChecked() and self.painted is not None
 
     def show_mask(self, mask: Array, seed: int, *, takes_mask: bool) -> None:
         """Begin with the mask (*grid) of what is shown."""
         self._start = mask
         self.seed.show_value(seed)
-        if self.mask is not None and self.mask.shape != mask.shape:
+        if self.painted is not None and self.painted.shape != mask.shape:
             self.forget()
         self.paints.setVisible(takes_mask)
         self._show_controls()
 
     def paint(self, row: int, column: int, slices: tuple[int, ...]) -> None:
         """Hide or reveal a token of the slice that is shown, or of all."""
-        if self.mask is None:
+        if self.painted is None:
             return
         leading: tuple[Any, ...] = slices
         if self.through.isChecked():
-            leading = (slice(None),) * (self.mask.ndim - 2)
-        self.mask[(*leading, row, column) if self.mask.ndim > 1 else (column,)] = self.brush.current() == HIDE
+            leading = (slice(None),) * (self.painted.ndim - 2)
+        self.painted[(*leading, row, column) if self.painted.ndim > 1 else (column,)] = self.brush.current() == HIDE
 
     def take(self) -> None:
         """Tell the painted mask, if it hides something and leaves something."""
-        if self.mask is None or not self.paints.isChecked():
+        if self.painted is None or not self.paints.isChecked():
             return
-        hidden = tuple(int(place) for place in np.flatnonzero(self.mask))
-        if 0 < len(hidden) < self.mask.size and hidden != self._told:
+        hidden = tuple(int(place) for place in np.flatnonzero(self.painted))
+        if 0 < len(hidden) < self.painted.size and hidden != self._told:
             self._told = hidden
             self.chosen.emit(hidden)
 
     def forget(self) -> None:
         """Let the method draw its mask again."""
         was_painted = bool(self._told)
-        self.mask, self._told = None, ()
+        self.painted, self._told = None, ()
         self.paints.setChecked(False)
         if was_painted:
             self.chosen.emit(())
 
     def _draw_with(self, seed: int) -> None:
-        self.mask, self._told = None, ()
+        self.painted, self._told = None, ()
         self.paints.setChecked(False)
         self.seed_chosen.emit(seed)
 
     def _set_painting(self, on: bool) -> None:  # noqa: FBT001
-        if on and self.mask is None and self._start is not None:
-            self.mask = np.array(self._start, bool)
+        if on and self.painted is None and self._start is not None:
+            self.painted = np.array(self._start, bool)
         self._show_controls()
 
     def _show_controls(self) -> None:

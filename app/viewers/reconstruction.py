@@ -117,7 +117,7 @@ class ReconstructionViewer(Viewer):
         self.choice_changed.emit(self.choice)
 
     def _stroke(self, point: QPointF) -> None:
-        mask = self.brush.mask
+        mask = self.brush.painted
         if mask is None or not self.brush.is_on:
             return
         rows, columns = painting.flat_grid(mask).shape
