@@ -61,9 +61,9 @@ class MapPanel(QWidget):
         self._column.addStretch(1)
         viewer.columns_changed.connect(self._show_columns)
         viewer.canvas.drawn.connect(self._show_look)
-        maps.changed.connect(self.render)
+        maps.changed.connect(self.show_state)
         self._show_settings()
-        self.render()
+        self.show_state()
 
     # ── building ─────────────────────────────────────────────────────────────────────────────────
 
@@ -120,8 +120,9 @@ class MapPanel(QWidget):
         self.progress = label("", "qualifier", wrap=True)
         self.cancel = Button(self._theme, "Cancel", icon="cancel", kind="quiet")
         self.cancel.clicked.connect(self._maps.cancel)
-        for widget in (self.make, self.bar, self.progress, self.cancel):
-            self._column.addWidget(widget)
+        working: tuple[QWidget, ...] = (self.make, self.bar, self.progress, self.cancel)
+        for part in working:
+            self._column.addWidget(part)
         self.projection.activated.connect(lambda _row: self._changed())
         self.dimensions.chosen.connect(lambda _text: self._changed())
 
@@ -145,10 +146,10 @@ class MapPanel(QWidget):
 
     def _add_look(self) -> None:
         canvas = self._viewer.canvas
-        self.size, self.size_text = self._slider("Point size", len(SIZES_PX) - 1)
+        self.point_size, self.size_text = self._slider("Point size", len(SIZES_PX) - 1)
         self.opacity, self.opacity_text = self._slider("Opacity", 100)
         self.opacity.setMinimum(5)
-        self.size.valueChanged.connect(lambda at: canvas.set_look(size=SIZES_PX[at]))
+        self.point_size.valueChanged.connect(lambda at: canvas.set_look(size=SIZES_PX[at]))
         self.opacity.valueChanged.connect(lambda at: canvas.set_look(opacity=at / 100))
         self.names, self.contours = QCheckBox("Cluster names"), QCheckBox("Density contours")
         self.dims = QCheckBox("Dim what is not selected")
@@ -206,7 +207,7 @@ class MapPanel(QWidget):
             self._maps.options = msgspec.convert(values, MapOptions)
             self.options_changed.emit()
         self._show_settings()
-        self.render()
+        self.show_state()
 
     def _problem(self) -> str:
         for name, (title, _whole, low, high, projections) in SETTINGS.items():
@@ -239,7 +240,7 @@ class MapPanel(QWidget):
             }.get(name, "the directions of largest variance")
         )
 
-    def render(self) -> None:
+    def show_state(self) -> None:
         """Show how far the job is, or what the button would do."""
         maps, job = self._maps, self._maps.job
         self.make.setVisible(not maps.is_busy)
@@ -281,7 +282,7 @@ class MapPanel(QWidget):
     def _show_look(self) -> None:
         look = self._viewer.canvas.look
         at = min(range(len(SIZES_PX)), key=lambda place: abs(SIZES_PX[place] - look.size))
-        for slider, value in ((self.size, at), (self.opacity, round(look.opacity * 100))):
+        for slider, value in ((self.point_size, at), (self.opacity, round(look.opacity * 100))):
             slider.blockSignals(True)  # noqa: FBT003
             slider.setValue(value)
             slider.blockSignals(False)  # noqa: FBT003

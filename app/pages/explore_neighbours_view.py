@@ -90,8 +90,8 @@ class NeighboursStrip(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._stack)
-        near.changed.connect(self.render)
-        self.render()
+        near.changed.connect(self.show_state)
+        self.show_state()
 
     def _make_message(self) -> QWidget:
         message = QWidget()
@@ -118,7 +118,7 @@ class NeighboursStrip(QWidget):
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────
 
-    def render(self) -> None:
+    def show_state(self) -> None:
         """Show the answer, or why there is none and what to do."""
         near = self._near
         self.count.setCurrentIndex(COUNTS.index(near.k) if near.k in COUNTS else 1)
@@ -198,7 +198,7 @@ class NeighboursStrip(QWidget):
     def _go_back(self) -> None:
         if self._way:
             self.record_wanted.emit(self._way.pop())
-            self.render()
+            self.show_state()
 
     def forget_way(self) -> None:
         """Forget the queries before."""

@@ -133,9 +133,9 @@ class SelectionPanel(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self._stack)
         selection.changed.connect(self._begin)
-        viewer.columns_changed.connect(self.render)
+        viewer.columns_changed.connect(self.show_state)
         edits.saving.changed.connect(self._show_saving)
-        self.render()
+        self.show_state()
 
     # ── building ─────────────────────────────────────────────────────────────────────────────────
 
@@ -201,9 +201,9 @@ class SelectionPanel(QWidget):
     def _begin(self) -> None:
         self._seed = -1
         self._naming.hide()
-        self.render()
+        self.show_state()
 
-    def render(self) -> None:
+    def show_state(self) -> None:
         """Show the selection as it is."""
         chosen = self._selection.records
         self._stack.setCurrentIndex(1 if len(chosen) else 0)

@@ -89,10 +89,10 @@ class SurveyPanel(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(area)
-        near.changed.connect(self.render)
-        self.render()
+        near.changed.connect(self.show_state)
+        self.show_state()
 
-    def render(self) -> None:
+    def show_state(self) -> None:
         """Show what is known, or what makes it known."""
         survey, told = self._near.survey, self._near.told
         job = survey.job

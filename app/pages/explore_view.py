@@ -243,8 +243,8 @@ class ExploreView(Page):
             self.target.set(run=names[0])
         else:
             self._show_run()
-        for widget in (self.scrubber, self.tabs, self.left, self.selection_panel):
-            widget.setVisible(bool(names))
+        for piece in (self.scrubber, self.tabs, self.left, self.selection_panel):
+            piece.setVisible(bool(names))
         self._place_strip()
 
     def _aim(self) -> None:
@@ -359,7 +359,7 @@ class ExploreView(Page):
         elif tab == NEAR_TAB:
             self.stack.setCurrentWidget(self.near_view)
             self.centre.set_title("Nearest neighbours", "")
-            self.near_view.render()
+            self.near_view.show_state()
         else:
             self.stack.setCurrentWidget(self.viewers[tab])
             self.centre.set_title(self.infos[tab].title, self.viewers[tab].qualifier())
@@ -368,7 +368,7 @@ class ExploreView(Page):
             if owner is not None:
                 control.setVisible(owner == tab)
         if tab == NEAR_TAB:
-            self.near_view.render()
+            self.near_view.show_state()
         self.tabs.updateGeometry()
         self.left.setVisible(tab in {MAP_TAB, NEAR_TAB} or tab in self.controls)
         self.left_stack.setCurrentIndex(1 if tab == NEAR_TAB else 0)
