@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.pages.handing_on import TITLES
 from app.pages.run_facts import banner, progress_line, run_title
 from app.pages.runs_model import RunsModel
 from app.theme import Theme
@@ -125,6 +126,7 @@ class RunHeader(QWidget):
     log_wanted = Signal()
     folder_wanted = Signal()
     evaluate_wanted = Signal(str)
+    export_wanted = Signal(str)  # a key of EXPORT_FORMATS
     continue_wanted = Signal(int)
     reset_wanted = Signal()
 
@@ -199,6 +201,11 @@ class RunHeader(QWidget):
         self._reasons: dict[str, str] = {}
         self.entries["evaluate"] = self.evaluate_menu.menuAction()
         self.more_menu.addSeparator()
+        export = self.more_menu.addMenu(self._theme.icon("export"), "Export")
+        for form, title in TITLES.items():
+            action = export.addAction(title)
+            action.triggered.connect(lambda _checked=False, form=form: self.export_wanted.emit(form))
+        self.entries["export"] = export.menuAction()
         entry("copy", "Copy as command", "command", self.copy_wanted.emit, "Ctrl+Shift+C")
         entry("log", "Open log", "log", self.log_wanted.emit)
         entry("folder", "Open folder", "open folder", self.folder_wanted.emit)

@@ -11,7 +11,9 @@ from PySide6.QtGui import QDesktopServices, QGuiApplication, QHideEvent, QShowEv
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from app.context import AppContext
+from app.dressing import NEXT_TURN_MS
 from app.pages.exporting import ask_export
+from app.pages.handing_on import HandingOn
 from app.pages.live_watch import LiveWatch
 from app.pages.run_docks import RunDocks
 from app.pages.run_evaluations import evaluation_rows
@@ -40,6 +42,7 @@ class RunPage(Page):
         self.context, self.model = context, model
         self.run = ""
         self.bar = RunHeader(context.theme, self.header, self)
+        self.handing_on = HandingOn(context, self)
         self.docks = RunDocks(self, context.theme)
         self.watch = LiveWatch(context.client, self)
         self.pictures = RunPictures(context, model, self.watch, self.docks, self)
@@ -69,6 +72,7 @@ class RunPage(Page):
         bar.log_wanted.connect(self.open_log)
         bar.folder_wanted.connect(self.open_folder)
         bar.evaluate_wanted.connect(self.evaluate)
+        bar.export_wanted.connect(lambda form: self.handing_on.ask([self.run], form))
         bar.continue_wanted.connect(lambda steps: self.model.continue_for(self.run, steps))
         bar.reset_wanted.connect(self.docks.arrange)
         bar.views_menu.aboutToShow.connect(self._fill_views_menu)
@@ -126,6 +130,7 @@ class RunPage(Page):
             self.theme.prepare([self, *self.docks.panels.values()], self._lay_out)
 
     def _lay_out(self) -> None:
+        self.theme.veil(list(self.docks.panels.values()))
         self.docks.restore()
         self.is_laid_out = True
         self.pictures.show_newest()
@@ -159,13 +164,13 @@ class RunPage(Page):
     def refresh_in_turns(self) -> None:
         """Do the same, one panel in each turn of the event loop."""
         if not self._to_refresh:
-            QTimer.singleShot(0, self, self._take_turn)
+            QTimer.singleShot(NEXT_TURN_MS, self, self._take_turn)
         self._to_refresh = list(self._parts)
 
     def _take_turn(self) -> None:
         self._refresh_next()
         if self._to_refresh:
-            QTimer.singleShot(0, self, self._take_turn)
+            QTimer.singleShot(NEXT_TURN_MS, self, self._take_turn)
 
     def _refresh_next(self) -> None:
         part = self._to_refresh.pop(0) if self._to_refresh else None
