@@ -127,6 +127,14 @@ def test_that_one_of_several_captions_is_drawn_and_others_on_other_steps() -> No
     assert captions_of("[]", "alone") == ("alone",)
 
 
+def test_that_a_typed_text_lies_where_the_text_of_a_record_does() -> None:
+    subject, models, _ = built()
+    batch = subject.batch(6)
+    with torch.no_grad():
+        assert_close(models[0].embed_text(batch.texts["text"]), models[0].pair_vectors(batch)[1])
+        assert_close(models[0].embed(batch).pooled, models[0].pair_vectors(batch)[0])
+
+
 def test_that_probes_tell_what_is_forgotten() -> None:
     _, models, views = built()
     model = models[1].train()

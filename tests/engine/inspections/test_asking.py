@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,13 +11,17 @@ from PIL import Image
 
 from engine.data.store import Dataset
 from engine.errors import DataError, FeaturesMissing, MethodError
+from engine.inspections import asking
 from engine.inspections.asking import Asker
 from engine.inspections.embedding import make_features
 from engine.inspections.feature_cache import delete_features
 from engine.inspections.looking import Shelf
+from engine.methods.mod_x import METHOD as MOD_X
 from engine.protocol.inspections import Choice
-from engine.protocol.messages import FeatureChoice, FindNeighbours, NeighboursFound
+from engine.protocol.messages import FeatureChoice, FindNeighbours, NeighboursFound, RunSpec
+from engine.protocol.schema import FieldKind, FieldSpec, Schema
 from engine.runs import RunFolder
+from tests.engine.inspections.conftest import make_pictures
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +85,19 @@ def test_that_a_file_that_cannot_be_read_is_named(asker: Asker, tmp_path: Path) 
 def test_that_a_method_without_texts_says_so(asker: Asker) -> None:
     with pytest.raises(MethodError, match="does not embed texts"):
         ask(asker, text="a brick")
+
+
+def test_that_a_dropped_picture_needs_no_text_where_records_have_one(tmp_path: Path) -> None:
+    image = FieldSpec(name="image", kind=FieldKind.IMAGE, shape=(3, 32, 32), mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
+    trained_on = Schema(fields=(image, FieldSpec(name="text", kind=FieldKind.TEXT, dtype="str")))
+    run = SimpleNamespace(
+        method=MOD_X, config=MOD_X.config(), schema=trained_on, spec=RunSpec(method="mod-x", dataset="")
+    )
+    with Dataset.open(make_pictures(tmp_path / "query.h5", records=1)) as dataset:
+        batch = asking._batch_of(run, dataset)
+    assert batch["image"].shape == (1, 3, 32, 32)
+    assert batch.texts["text"] == ("",)
+    assert batch.specs["image"].mean == image.mean
 
 
 def test_that_a_record_that_there_is_not_is_refused(asker: Asker) -> None:
