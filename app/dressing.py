@@ -3,7 +3,8 @@
 A sheet on the whole application would be simple and slow: on a change, Qt goes through every widget, and from each
 through all that is inside it, so that the time grows with the depth as well (measured: 5 s for 2 600 widgets). Here
 every bar and every dock has the sheet by itself. It is taken off before the new one is put on, because Qt visits each
-widget once then, and only what can be seen is dressed at once, a piece in each turn of the event loop.
+widget once then, and only what can be seen is dressed at once, a piece in each turn of the event loop. Painting it all
+takes as long again, so that docks and bars appear one by one as well.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from PySide6.QtCore import QChildEvent, QEvent, QObject, Qt, QTimer
+from PySide6.QtCore import QChildEvent, QEvent, QObject, QPoint, Qt, QTimer
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QStackedWidget, QTabWidget, QWidget
 from shiboken6 import isValid
 
 KNOWN: Final = "dressed"  # property of widgets that were taken in
 HOLDER: Final = "holder"  # property of widgets that only hold others
+NEXT_TURN_MS: Final = 1  # what is to be called after 0 ms may still be called in the turn that has begun
 PAUSE_MS = 20  # between pieces that nobody sees
 # A page itself keeps one sheet for good: a change would lay its docks out anew, and reach everything inside it.
 PAGE: Final = """
@@ -42,10 +44,13 @@ class Wardrobe(QObject):
         self._pieces: list[QWidget] = []
         self._stale: list[QWidget] = []
         self._frozen: list[QWidget] = []  # windows that keep showing the old look until all in sight is dressed
+        self._veiled: list[QWidget] = []  # docks and bars that are painted again in turns to come
         self._awaited: list[tuple[tuple[QWidget, ...], Callable[[], None]]] = []  # about to be seen; what waits
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._step)
+        self._unveiler = QTimer(self)
+        self._unveiler.timeout.connect(self._unveil_next)
 
     def add(self, widget: QWidget, *, later: bool = False) -> None:
         """Dress a widget now (or later, but before it is seen) and after every change.
@@ -96,6 +101,26 @@ class Wardrobe(QObject):
         if self._awaited:
             self._timer.start(0)
 
+    def veil(self, widgets: Sequence[QWidget]) -> None:
+        """Paint nothing of these, which are about to change as a whole; then paint each in a turn of its own.
+
+        The first one is painted when what waits in the event loop by now, a layout for one, has been done.
+        """
+        for widget in widgets:
+            if widget not in self._veiled:
+                widget.setUpdatesEnabled(False)
+                self._veiled.append(widget)
+        QTimer.singleShot(0, self, lambda: self._unveiler.start(0))
+
+    def _unveil_next(self) -> None:
+        while self._veiled:
+            widget = self._veiled.pop(0)
+            if isValid(widget):
+                widget.setUpdatesEnabled(True)
+                if widget.isVisible():
+                    return
+        self._unveiler.stop()
+
     def _stale_of(self, widgets: Sequence[QWidget]) -> QWidget | None:
         for widget in widgets:
             if not isValid(widget):
@@ -118,7 +143,7 @@ class Wardrobe(QObject):
     @property
     def is_busy(self) -> bool:
         """Whether pieces wait for their turn."""
-        return bool(self._frozen) or any(isValid(piece) for piece in self._stale)
+        return bool(self._frozen or self._veiled) or any(isValid(piece) for piece in self._stale)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Dress a piece before it is seen, and what a page gets."""
@@ -154,7 +179,31 @@ class Wardrobe(QObject):
             self._timer.start(0 if self._frozen or self._awaited else PAUSE_MS)
 
     def _thaw(self) -> None:
+        """Let the windows be painted: their grounds first, then every dock and bar once.
+
+        A window that is let go as a whole paints most of what is in it twice, for itself and for each widget.
+        """
         for window in self._frozen:
             if isValid(window):
+                self.veil(self._units(window))
                 window.setUpdatesEnabled(True)
         self._frozen.clear()
+
+    def _units(self, window: QWidget) -> list[QWidget]:
+        """Return the docks of a window, and its pieces outside docks, from the top left to the bottom right."""
+        units: list[QWidget] = []
+        for piece in self._pieces:
+            if not isValid(piece) or not piece.isVisible() or piece.window() is not window:
+                continue
+            unit = _dock_of(piece)
+            if unit is not window and not unit.isWindow() and unit not in units:
+                units.append(unit)
+        return sorted(units, key=lambda unit: (unit.mapTo(window, QPoint()).y(), unit.mapTo(window, QPoint()).x()))
+
+
+def _dock_of(piece: QWidget) -> QWidget:
+    """Return the outermost dock that a piece lies in, else the piece."""
+    found, at = piece, piece.parentWidget()
+    while at is not None:
+        found, at = (at, at.parentWidget()) if isinstance(at, QDockWidget) else (found, at.parentWidget())
+    return found

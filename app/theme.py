@@ -176,6 +176,10 @@ class Theme(QObject):
         """Call `then` once a page, or docks, about to be seen have the look of today; the window turns meanwhile."""
         self._wardrobe.prepare((page,) if isinstance(page, QWidget) else page, then)
 
+    def veil(self, docks: Sequence[QWidget]) -> None:
+        """Paint nothing of docks that are about to be laid out, then each in a turn of its own."""
+        self._wardrobe.veil(docks)
+
     def is_dressing(self) -> bool:
         """Whether something still waits for its turn after a change."""
         return self._wardrobe.is_busy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QComboBox,
@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.dressing import HOLDER
+from app.dressing import HOLDER, NEXT_TURN_MS
 from app.forms import SettingsForm
 from app.pages.data_model import failure_sentence
 from app.pages.methods_about_view import ClaimView, PaperView
@@ -78,7 +78,12 @@ class SettingsView(QWidget):
         self._unplaced = ""  # problems of no setting in the form
         self._arrange()
         self._connect()
-        self.refresh_method()
+        self._first = QTimer(self)  # what is chosen already is shown in a turn of its own: its form takes as long
+        self._first.setSingleShot(True)
+        self._first.timeout.connect(self.refresh_method)
+        if model.info is not None:
+            self.stack.setCurrentWidget(self.working)
+            self._first.start(NEXT_TURN_MS)
 
     def _arrange(self) -> None:
         top = QVBoxLayout()
@@ -149,7 +154,8 @@ class SettingsView(QWidget):
         model.method_changed.connect(self.refresh_method)
         model.contents_changed.connect(self.refresh_state)
         model.checked.connect(self._show_check)
-        self.theme.changed.connect(self._renew_forms)
+        # in a turn of its own: it takes as long as everything else that a change of the theme does at once
+        self.theme.changed.connect(lambda: QTimer.singleShot(NEXT_TURN_MS, self, self._renew_forms))
         self.presets.chosen.connect(model.choose_preset)
         self.reset_button.clicked.connect(self.reset)
         self.seed.valueChanged.connect(lambda _value: self._take())
@@ -194,6 +200,7 @@ class SettingsView(QWidget):
 
     def refresh_method(self) -> None:
         """Write another method, or another preset of it."""
+        self._first.stop()
         model, info = self.model, self.model.info
         if info is None:
             self.stack.setCurrentWidget(self.nothing)

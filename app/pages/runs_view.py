@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QStackedWidget, QToolBar, QWidget
 
 from app.actions import Action
 from app.context import AppContext
+from app.dressing import NEXT_TURN_MS
 from app.pages.run_page import RunPage
 from app.pages.runs_list import RunsList
 from app.pages.runs_model import RunsModel
@@ -34,7 +35,7 @@ class RunsView(Page):
         self.list.run_opened.connect(self.open_run)
         context.workspace.runs_changed.connect(self._runs_changed)
         # the window gives an action's keys to its page, which it knows only after this constructor
-        QTimer.singleShot(0, self, self._add_actions)
+        QTimer.singleShot(NEXT_TURN_MS, self, self._add_actions)
 
     @property
     def page(self) -> RunPage:
@@ -42,8 +43,12 @@ class RunsView(Page):
         if self._page is None:
             self._page = RunPage(self.context, self.model)
             self._page.back_wanted.connect(self.show_list)
-            self.stack.addWidget(self._page)
+            QTimer.singleShot(NEXT_TURN_MS, self, self._take_in)  # in a turn of its own: it is dressed then
         return self._page
+
+    def _take_in(self) -> None:
+        if self._page is not None and self.stack.indexOf(self._page) < 0:
+            self.stack.addWidget(self._page)
 
     def show_item(self, run: str | None = None) -> None:
         """Open a run; None keeps what is shown."""
@@ -52,8 +57,10 @@ class RunsView(Page):
 
     def open_run(self, run: str) -> None:
         """Show the live page of a run, as soon as it is known."""
-        self.page.open(run)
-        self.context.theme.prepare(self.page, lambda: self.stack.setCurrentWidget(self.page))
+        page = self.page
+        self._take_in()
+        page.open(run)
+        self.context.theme.prepare(page, lambda: self.stack.setCurrentWidget(page))
 
     def show_list(self) -> None:
         """Show all runs."""

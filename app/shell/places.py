@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
 
 from app.actions import Action
 from app.context import AppContext
+from app.dressing import NEXT_TURN_MS
 from app.layout import LayoutMemory
 from app.widgets.empty import FailedState
 from app.widgets.panel import Page
@@ -91,11 +92,14 @@ class Places(QStackedWidget):
         if place not in self.pages:
             self.pages[place] = self._make(place)
             self.addWidget(self.pages[place])
-            self._context.theme.dress(self.pages[place], later=True)
+            # in a turn of its own, unless it is opened at once: making and dressing take as long as one another
+            page = self.pages[place]
+            QTimer.singleShot(NEXT_TURN_MS, page, lambda: self._context.theme.dress(page, later=True))
 
     def _open(self, place: str) -> None:
         if place not in self.pages:
             self.build(place)
+        self._context.theme.dress(self.pages[place], later=True)
         self.place = place
         if place in self._new:
             self._show(place)
