@@ -66,7 +66,7 @@ class DatasetDelegate(QStyledItemDelegate):
             self._paint_job(painter, entry.job, rect, lower)
         elif entry.info is not None:
             left_out = len(entry.info.skipped)
-            note = f"{numbers.count(left_out)} unreadable" if left_out else ""
+            note = f"{numbers.count(left_out)} left out" if left_out else ""
             note = f"{len(entry.info.problems)} damaged" if entry.info.problems else note
             token = "error" if entry.info.problems else "warn"
             _write(painter, theme, lower, note, "small", token, _RIGHT)

@@ -195,7 +195,7 @@ def main() -> None:
     for files in chosen:
         stall.stalls.clear()
         seen[files.name] |= look(window, files, home, tuple(asked.modes.split(",")))
-        seen[files.name]["busy_ms"] = max((1000 * each.busy_s for each in stall.stalls), default=0.0)
+        seen[files.name]["busy_ms"] = max((1000 * each.span.busy_s for each in stall.stalls), default=0.0)
         sys.stdout.write(f"{files.name}: {seen[files.name]['viewers']} busy {seen[files.name]['busy_ms']:.0f} ms\n")
         sys.stdout.flush()
     (home / "seen.json").write_bytes(msgspec.json.encode(seen))
