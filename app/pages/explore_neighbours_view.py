@@ -85,6 +85,7 @@ class NeighboursStrip(QWidget):
         lines.setContentsMargins(12, 8, 12, 4)
         lines.addWidget(self.row)
         lines.addStretch(1)
+        inside.setProperty("kind", "scrolled")
         area.setWidget(inside)
         self._stack.addWidget(area)
         column = QVBoxLayout(self)
