@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,6 +87,8 @@ class Batch:
     specs: Mapping[str, FieldSpec] = field(default_factory=dict)  # by the same keys
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # text fields, groups and names
     places: Mapping[str, Places] = field(default_factory=dict)  # of fields of which windows were cut
+    # so many more records of the same data, for views that fit something on them
+    others: Callable[[int], Iterator[Batch]] | None = field(default=None, repr=False, compare=False)
     # what views computed of these records with a model that stands still, for the next view; None = forget it
     remembered: dict[Hashable, Any] | None = field(default=None, repr=False, compare=False)
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from engine.data.batch import Batch, Ragged
 from engine.errors import MethodError
+from engine.inspections.feature_colours import COLOURS, MOST_POINTS, fit_palette, foreground, segment, thin
 from engine.inspections.rollout import block_weights, rolled_weights
 from engine.inspections.space import Space, shown_key, space_of
-from engine.method import Look, Method
+from engine.method import Features, Look, Method
 from engine.networks.channels import channel_owners, segment_mean
 from engine.protocol.inspections import Attention, Choice, FeatureMap
 from engine.protocol.messages import ViewInfo
@@ -28,6 +29,7 @@ SPATIAL = frozenset(
     }
 )  # fmt: skip
 LARGEST_PICTURE_PX = 512
+_FEATURES = "features of the records"
 
 
 def picture_key(batch: Batch) -> tuple[str, FieldSpec]:
@@ -135,30 +137,27 @@ def _encoder_input(model: nn.Module, batch: Batch, grid: tuple[int, ...]) -> tup
     return (image,), Space(denormalise(image, spec), "HW", (1.0, 1.0), ("", ""), "")
 
 
-def compute_feature_map(model: nn.Module, batch: Batch, _choice: Choice, config: Any, _rng: Rng) -> FeatureMap:
-    """Three principal components of dense features as colours, fitted on the shown records; signs fixed.
+def compute_feature_map(model: nn.Module, batch: Batch, choice: Choice, config: Any, _rng: Rng) -> FeatureMap:
+    """Three principal components of dense features as colours, foreground and segments, fitted on the shown records.
+
+    Colours of the same records keep their meaning while checkpoints change, where the batch remembers.
 
     Raises:
         MethodError: the method gives no dense features.
     """
-    features = model.embed(batch)  # type: ignore[operator]
-    if features.dense is None:
-        raise MethodError("This method gives one vector per record and no dense features.", "Choose another view.")
-    if features.lengths is not None:
-        raise MethodError("The dense features of this method lie on no grid.", "Look at the method's own views.")
-    dense = features.dense.float()
+    features, dense = _dense_features(model, batch)
     flat = dense.flatten(0, 1)
-    centred = flat - flat.mean(dim=0)
-    # symmetric, so the components and their order are the same on every call
-    values, vectors = torch.linalg.eigh(centred.T.double() @ centred.double())
-    axes = vectors[:, -3:].flip(1)
-    signs = torch.where(axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)) < 0, -1.0, 1.0)
-    scores = centred.double() @ (axes * signs)
-    low, high = scores.quantile(0.02, dim=0), scores.quantile(0.98, dim=0)
-    colours = ((scores - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
-    shares = values.flip(0)[:3] / values.sum().clamp_min(1e-30)
-    count = len(batch)
-    space = _shown_space(batch, int(getattr(config, "image_px", 0)), len(features.grid))
+    first = min(choice.components, max(0, flat.shape[1] - COLOURS))
+    points, fitted_on = _points_to_fit(model, batch, flat, choice.fit_records)
+    palette = fit_palette(points, first + COLOURS)
+    scores = palette.scores(flat)
+    count, grid = len(batch), features.grid
+    space = _shown_space(batch, int(getattr(config, "image_px", 0)), len(grid))
+
+    def on_grid(values: Tensor) -> np.ndarray[Any, Any]:
+        return values.view(count, -1, COLOURS).transpose(1, 2).reshape(count, COLOURS, *grid).float().cpu().numpy()
+
+    segments = segment(flat, choice.segments).view(count, *grid) if choice.segments > 1 else torch.zeros(0)
     return FeatureMap(
         view="feature-map",
         title="Features as colours",
@@ -169,11 +168,46 @@ def compute_feature_map(model: nn.Module, batch: Batch, _choice: Choice, config:
         axes=space.axes,
         steps=space.steps,
         units=space.units,
-        grid=features.grid,
-        colours=colours.view(count, -1, 3).transpose(1, 2).reshape(count, 3, *features.grid).float().cpu().numpy(),
-        explained=shares.float().cpu().numpy(),
-        fitted_on=count,
+        grid=grid,
+        colours=on_grid(palette.colours(flat, first)),
+        explained=palette.shares[first : first + COLOURS].float().cpu().numpy(),
+        fitted_on=fitted_on,
+        first=first,
+        scores=on_grid(scores[:, first : first + COLOURS]),
+        foreground=foreground(scores).view(count, *grid).cpu().numpy(),
+        segments=segments.cpu().numpy(),
     )
+
+
+def _points_to_fit(model: nn.Module, batch: Batch, flat: Tensor, wanted: int) -> tuple[Tensor, int]:
+    """Return what components are fitted on (N, E), and of how many records it is: the shown ones, or many."""
+    if batch.others is None or batch.remembered is None or wanted <= len(batch):
+        return thin(flat), len(batch)
+    key = (_FEATURES, wanted)
+    if key not in batch.remembered:
+        parts = [_dense_features(model, other)[1].flatten(0, 1) for other in batch.others(wanted)]
+        every = max(1, sum(map(len, parts)) // MOST_POINTS)
+        count = sum(map(len, parts)) * len(batch) // len(flat)
+        batch.remembered[key] = torch.cat([part[::every] for part in parts]), count
+    points: tuple[Tensor, int] = batch.remembered[key]
+    return points
+
+
+def _dense_features(model: nn.Module, batch: Batch) -> tuple[Features, Tensor]:
+    """Return the features of a batch, and the dense ones (B, N, E) as float32.
+
+    Raises:
+        MethodError: the method gives none, or they lie on no grid.
+    """
+    memory = batch.remembered if batch.remembered is not None else {}
+    if _FEATURES not in memory:
+        memory[_FEATURES] = model.embed(batch)  # type: ignore[operator]
+    features: Features = memory[_FEATURES]
+    if features.dense is None:
+        raise MethodError("This method gives one vector per record and no dense features.", "Choose another view.")
+    if features.lengths is not None:
+        raise MethodError("The dense features of this method lie on no grid.", "Look at the method's own views.")
+    return features, features.dense.float()
 
 
 def _shown_space(batch: Batch, image_px: int, count: int) -> Space:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -92,9 +94,14 @@ class LiveViews:
             return self._held[1]
         batch = self._loader.at(records, draw=draw).to(next(model.parameters()).device)
         if self._remembers:
-            batch = replace(batch, remembered={})
+            batch = replace(batch, remembered={}, others=partial(self._others, next(model.parameters()).device))
             self._held = key, batch
         return batch
+
+    def _others(self, device: torch.device, count: int) -> Iterator[Batch]:
+        chosen = np.linspace(0, self._records - 1, min(count, self._records)).round().astype(np.int64)
+        for start in range(0, len(chosen), SHOWN_RECORDS):
+            yield self._loader.at(chosen[start : start + SHOWN_RECORDS]).to(device)
 
 
 def _steered(look: Look, config: Any, choice: Choice) -> Any:
