@@ -1,4 +1,4 @@
-"""Runs against runs, as data: settings that differ, newest metrics, whether the budgets are equal. No widgets."""
+"""Runs against runs, as data: settings that differ, whether the budgets are equal. No widgets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.pages.run_facts import batch_size, run_title
-from app.widgets.numbers import ABSENT, count, duration, interval, number, setting, share
+from app.widgets.numbers import count, setting
 from engine.protocol.messages import MethodInfo, RunSummary
 
 MOST_RUNS = 8
@@ -45,37 +45,6 @@ def differing_settings(runs: Sequence[RunSummary], titles: Sequence[str], *, sho
             texts = ["none" if value is absent else setting(value) for value in values]
             rows.append((name.removeprefix("training.").replace("_", " "), *texts))
     return (("setting", *titles), tuple(rows)), differing, len(names)
-
-
-def result_rows(runs: Sequence[RunSummary], titles: Sequence[str], newest: Sequence[Mapping[str, float]]) -> Rows:
-    """Return one row of newest metrics per run, with intervals where they were measured."""
-    columns = ("run", "kNN, %", "linear probe, %", "effective rank", "loss", "images seen", "steps", "time")
-    rows = []
-    for run, title, values in zip(runs, titles, newest, strict=True):
-        width = values.get("quality/width")
-        rank = number(values.get("quality/rank"), 0)
-        rows.append(
-            (
-                title,
-                _with_interval(values, "quality/knn"),
-                _with_interval(values, "quality/linear"),
-                f"{rank} of {number(width, 0)}" if width and rank != ABSENT else rank,
-                number(values.get("loss")),
-                count(images_seen(run)),
-                count(run.step),
-                duration(run.seconds),
-            )
-        )
-    return columns, tuple(rows)
-
-
-def _with_interval(values: Mapping[str, float], name: str) -> str:
-    value, low, high = (values.get(key) for key in (name, f"{name}_low", f"{name}_high"))
-    if value is None:
-        return ABSENT
-    if low is None or high is None:
-        return share(value).removesuffix("\u202f%")
-    return " ".join(interval(value * 100, (high - low) / 2 * 100))
 
 
 def images_seen(run: RunSummary) -> int:

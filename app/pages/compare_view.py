@@ -1,4 +1,8 @@
-"""Place 5 of the window: runs against runs. Newest metrics, any curve overlaid, and the settings that differ."""
+"""Place 5 of the window: runs against runs.
+
+Groups over seeds with paired differences, any curve overlaid, the settings that differ, the same sample through each
+run, and how alike their layers are.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,15 @@ from PySide6.QtGui import QGuiApplication, QShowEvent
 from PySide6.QtWidgets import QComboBox, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from app.context import AppContext
-from app.pages.compare_model import MOST_RUNS, differing_settings, result_rows, short_titles, unequal_budget
+from app.pages.compare_groups import Group, group_runs, mean_curve
+from app.pages.compare_layers import LayerComparison
+from app.pages.compare_model import MOST_RUNS, differing_settings, unequal_budget
+from app.pages.compare_results import NAMES, PERCENT, ResultsModel, make_results_table
+from app.pages.compare_sample import SampleStrip
+from app.pages.handing_on import HandingOn
 from app.pages.run_facts import batch_size, dataset_name, run_title
 from app.theme import set_state
+from app.viewers import make_viewer
 from app.viewers.curve_plot import CurvePlot
 from app.viewers.curves import Series, newest_pass
 from app.widgets.buttons import Button
@@ -22,14 +32,12 @@ from app.widgets.numbers import plural
 from app.widgets.panel import Page, Panel, label
 from app.widgets.tables import TextTableModel, make_table
 from app.workspace_model import RunHistoryModel
-from engine.protocol.messages import RunSummary
 
 AXES = (("Against: steps", "step"), ("Against: images", "image"), ("Against: time", "time"))
+SMOOTHINGS = (("As measured", 1), ("Smooth over 5", 5), ("Smooth over 20", 20), ("Smooth over 100", 100))
 FIRST_METRICS = ("quality/knn", "quality/linear", "loss")
-NAMES = {"quality/knn": "kNN, %", "quality/linear": "Linear probe, %", "quality/rank": "Effective rank", "loss": "Loss"}
-PERCENT = frozenset({"quality/knn", "quality/linear", "quality/chance"})
 REFRESH_MS = 500
-NOT_YET = "The same sample through each run, and paired differences over seeds, are not here yet."
+ASK_FOR_LAYERS = "How alike the layers of two runs are (linear CKA on 1 000 records): choose two runs, then Compute."
 
 
 class CompareView(Page):
@@ -39,7 +47,9 @@ class CompareView(Page):
         super().__init__(context.theme, "Compare", parent)
         self.context = context
         self.chosen: list[str] = []
+        self.groups: list[Group] = []
         theme = context.theme
+        self.handing_on = HandingOn(context, self)
         self.amount = label("", "small")
         self.add_button = Button(theme, "Add run", icon="add")
         self.add_menu = QMenu(self)
@@ -47,24 +57,44 @@ class CompareView(Page):
         self.add_button.setMenu(self.add_menu)
         self.clear_button = Button(theme, "Clear", icon="clear", kind="quiet", tip="Take all runs out")
         self.clear_button.clicked.connect(lambda: self.show_item(runs=[]))
+        self.report_button = Button(theme, "Report", icon="report", kind="primary", tip="One HTML file of these runs")
+        self.report_button.clicked.connect(lambda: self.handing_on.ask(self.chosen, "report"))
         self.header.add_fact(self.amount)
-        self.header.add_action(self.clear_button)
-        self.header.add_action(self.add_button)
-        self.results, self.settings = TextTableModel(self), TextTableModel(self)
+        for button in (self.clear_button, self.add_button, self.report_button):
+            self.header.add_action(button)
+        self.results, self.settings = ResultsModel(self), TextTableModel(self)
         self.curves = CurvePlot(theme, "Curves of the compared runs")
-        self.metrics, self.axis = QComboBox(), QComboBox()
-        self.metrics.setAccessibleName("Metric")
-        self.axis.setAccessibleName("Horizontal axis")
+        self.metrics, self.axis, self.smoothing, self.reference = (QComboBox() for _ in range(4))
+        self.first, self.second = QComboBox(), QComboBox()
+        named = {
+            "Metric": self.metrics,
+            "Horizontal axis": self.axis,
+            "Smoothing": self.smoothing,
+            "Reference": self.reference,
+            "Layers of": self.first,
+            "Layers of the other": self.second,
+        }
+        for name, box in named.items():
+            box.setAccessibleName(name)
+            set_state(box, height="small")
         for text, value in AXES:
             self.axis.addItem(text, value)
-        for box in (self.metrics, self.axis):
-            set_state(box, height="small")
+        for text, over in SMOOTHINGS:
+            self.smoothing.addItem(text, over)
+        for box in (self.metrics, self.axis, self.smoothing, self.reference):
             box.activated.connect(self.refresh)
         self.all_button = Button(theme, "Show all", icon="list", kind="quiet")
         self.all_button.setCheckable(True)
         self.all_button.toggled.connect(self.refresh)
         self.budget = Banner(theme, "", "warn", "Compare against images")
         self.budget.action_wanted.connect(self._against_images)
+        self.strip = SampleStrip(context)
+        self.layers = LayerComparison(context, self)
+        self.layers.changed.connect(self._show_layers)
+        self.matrix = make_viewer("similarity", theme)
+        self.matrix.show_message(ASK_FOR_LAYERS)
+        self.compute = Button(theme, "Compute", icon="start", kind="quiet", tip="Linear CKA between all layers")
+        self.compute.clicked.connect(self._compare_layers)
         self._lay_out()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -80,19 +110,21 @@ class CompareView(Page):
         theme = self.context.theme
         self.empty = EmptyState(
             theme,
-            "Pick two runs or more: their curves are laid over one another and the settings that differ are listed.",
+            "Pick two runs or more: their curves are laid over one another, the settings that differ are listed, and "
+            "the same sample goes through each.",
             icon="compare",
             action="Compare the two newest runs",
         )
         self.empty.action_wanted.connect(self._take_newest)
         self.table_stack = QStackedWidget()
         self.table_stack.addWidget(self.empty)
-        self.table_stack.addWidget(make_table(self.results, theme, "Results"))
+        self.table_stack.addWidget(make_results_table(self.results, theme))
         self.top = Panel(theme, "Results")
+        self.top.add_control(self.reference)
         self.top.set_body(self.table_stack)
         self.left = Panel(theme, "Curves")
-        self.left.add_control(self.axis)
-        self.left.add_control(self.metrics)
+        for box in (self.axis, self.smoothing, self.metrics):
+            self.left.add_control(box)
         self.left.set_body(self.curves)
         self.right = Panel(theme, "Settings that differ")
         self.right.add_control(self.all_button)
@@ -101,12 +133,22 @@ class CompareView(Page):
         column.setContentsMargins(0, 0, 0, 8)
         column.addWidget(make_table(self.settings, theme, "Settings that differ"), 1)
         column.addWidget(self.budget)
-        column.addWidget(label(f"  {NOT_YET}", "qualifier", wrap=True))
         self.right.set_body(side)
+        self.below = Panel(theme, "Same sample through each run")
+        for control in self.strip.controls():
+            self.below.add_control(control)
+        self.below.set_body(self.strip)
+        self.strip.told.connect(self.below.set_qualifier)
+        self.alike = Panel(theme, "Layers alike")
+        for control in (self.first, self.second, self.compute, *self.matrix.header_widgets()):
+            self.alike.add_control(control)
+        self.alike.set_body(self.matrix)
         for panel, name, table in (
             (self.top, "results", self.results),
             (self.left, "curves", None),
             (self.right, "settings", self.settings),
+            (self.below, "sample", None),
+            (self.alike, "layers", None),
         ):
             panel.setObjectName(f"compare-{name}")
             if table is not None:
@@ -117,7 +159,10 @@ class CompareView(Page):
                 panel.add_control(copy)
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.top)
         self.splitDockWidget(self.top, self.left, Qt.Orientation.Vertical)
+        self.splitDockWidget(self.left, self.below, Qt.Orientation.Vertical)
         self.splitDockWidget(self.left, self.right, Qt.Orientation.Horizontal)
+        self.tabifyDockWidget(self.right, self.alike)
+        self.right.raise_()
 
     # ── which runs ───────────────────────────────────────────────────────────────────────────────
 
@@ -171,49 +216,105 @@ class CompareView(Page):
         """Bring everything up to date."""
         workspace = self.context.workspace
         runs = [workspace.runs[name] for name in self.chosen]
-        titles = short_titles(runs, workspace.methods)
-        histories = [workspace.history(run.run) for run in runs]
+        self.groups = group_runs(runs, workspace.methods)
+        titles = [group.title for group in self.groups]
         data = sorted({dataset_name(run) for run in runs})
-        self.amount.setText(f"{plural(len(runs), 'run')}, data {', '.join(data)}" if runs else "")
+        named = f"{plural(len(self.groups), 'setting')}, " if len(self.groups) < len(runs) else ""
+        self.amount.setText(f"{named}{plural(len(runs), 'run')}, data {', '.join(data)}" if runs else "")
         self.clear_button.setVisible(bool(runs))
+        self.report_button.setVisible(bool(runs))
         self.table_stack.setCurrentIndex(1 if runs else 0)
-        self.left.setVisible(bool(runs))
-        self.right.setVisible(bool(runs))
-        self.top.set_qualifier("newest measurement of each run; ± is its 95 % interval" if runs else "")
+        self.strip.show_runs([group.runs[0] for group in self.groups], titles)
+        for panel, is_useful in (
+            (self.left, bool(runs)),
+            (self.right, bool(runs)),
+            (self.below, self.strip.is_useful()),
+            (self.alike, len(self.groups) > 1),
+        ):
+            panel.setVisible(is_useful)
+        self.top.set_qualifier(self._how_measured())
         if not runs:
             return
-        newest = [_newest(history) for history in histories]
-        self.results.show_rows(*result_rows(runs, titles, newest))
-        table, differing, total = differing_settings(runs, titles, show_all=self.all_button.isChecked())
+        histories = {run.run: workspace.history(run.run) for run in runs}
+        self._fill_references()
+        self._fill_metrics([name for history in histories.values() for name in history.names()])
+        newest = {name: _newest(history) for name, history in histories.items()}
+        metric = self.metrics.currentData() or FIRST_METRICS[0]
+        self.results.show_groups(self.groups, newest, metric, self.reference.currentData() or self.groups[0].key)
+        firsts = [group.runs[0] for group in self.groups]
+        table, differing, total = differing_settings(firsts, titles, show_all=self.all_button.isChecked())
         self.settings.show_rows(*table)
-        self.right.set_qualifier(f"{differing} of {total}" if len(runs) > 1 else "add a second run to compare")
-        sentence = unequal_budget(runs, titles)
+        self.right.set_qualifier(f"{differing} of {total}" if len(self.groups) > 1 else "add a second run to compare")
+        sentence = unequal_budget(firsts, titles)
         self.budget.setVisible(bool(sentence))
         if sentence:
             self.budget.tell(sentence, "warn", "Compare against images")
-        self._draw(runs, titles, histories)
+        self._draw(histories)
 
-    def _draw(self, runs: list[RunSummary], titles: list[str], histories: list[RunHistoryModel]) -> None:
-        names = sorted({name for history in histories for name in history.names()}, key=_metric_order)
+    def _how_measured(self) -> str:
+        if not self.groups:
+            return ""
+        several = any(len(group.runs) > 1 for group in self.groups)
+        what = "the 95 % interval over seeds" if several else "the 95 % interval of the measurement"
+        return f"newest measurement; ± is {what}; bold is the best mean, n.s. means the interval includes 0"
+
+    def _fill_references(self) -> None:
+        keys = [group.key for group in self.groups]
+        if [self.reference.itemData(row) for row in range(self.reference.count())] != keys:
+            current = self.reference.currentData()
+            for box in (self.reference, self.first, self.second):
+                box.clear()
+                for group in self.groups:
+                    box.addItem(f"Reference: {group.title}" if box is self.reference else group.title, group.key)
+            self.reference.setCurrentIndex(max(0, self.reference.findData(current)))
+            self.second.setCurrentIndex(min(1, self.second.count() - 1))
+
+    def _fill_metrics(self, every: Sequence[str]) -> None:
+        names = sorted(set(every), key=_metric_order)
         current = self.metrics.currentData()
         if [self.metrics.itemData(row) for row in range(self.metrics.count())] != names:
             self.metrics.clear()
             for name in names:
                 self.metrics.addItem(NAMES.get(name, name), name)
             self.metrics.setCurrentIndex(max(0, self.metrics.findData(current)))
+
+    def _draw(self, histories: dict[str, RunHistoryModel]) -> None:
         metric, axis = self.metrics.currentData(), self.axis.currentData()
         series, bands = [], {}
-        for place, (run, title, history) in enumerate(zip(runs, titles, histories, strict=True)):
-            x, y = _column(history, metric, axis, batch_size(run))
-            series.append(Series(run.run, title, x, y, place))
-            low, high = (_column(history, f"{metric}_{end}", axis, batch_size(run)) for end in ("low", "high"))
-            if len(low[0]) == len(x) and len(x):
-                bands[run.run] = (x, low[1], high[1])
+        for place, group in enumerate(self.groups):
+            lines = [_column(histories[run.run], metric, axis, batch_size(run)) for run in group.runs]
+            if len(lines) > 1 and all(len(x) for x, _ in lines):
+                x, y, low, high = mean_curve(lines)
+                bands[group.key] = (x, low, high)
+            else:
+                x, y = lines[0]
+                run = group.runs[0]
+                ends = [
+                    _column(histories[run.run], f"{metric}_{end}", axis, batch_size(run)) for end in ("low", "high")
+                ]
+                if len(x) and all(len(end[0]) == len(x) for end in ends):
+                    bands[group.key] = (x, ends[0][1], ends[1][1])
+            series.append(Series(group.key, group.title, x, y, place))
         units = {"step": ("step", "steps"), "image": ("image", "images"), "time": ("second", "s")}
         self.curves.bands = bands
+        self.curves.smoothing = int(self.smoothing.currentData() or 1)
         self.curves.set_x(*units[axis or "step"])
         self.curves.show_series(series)
         self.left.set_title(NAMES.get(metric, metric or "Curves"), "shaded 95 % interval" if bands else "")
+
+    def _compare_layers(self) -> None:
+        first, second = self.first.currentData(), self.second.currentData()
+        if first and second:
+            self.layers.compare(first, second)
+
+    def _show_layers(self) -> None:
+        running = self.layers.state == "running"
+        self.compute.setEnabled(not running)
+        if self.layers.result is not None:
+            self.matrix.show_inspection(self.layers.result)
+        else:
+            self.matrix.show_message(self.layers.text)
+        self.alike.set_qualifier(self.layers.text if self.layers.state == "done" else "")
 
     def _against_images(self) -> None:
         self.axis.setCurrentIndex(self.axis.findData("image"))
@@ -225,8 +326,8 @@ class CompareView(Page):
         QTimer.singleShot(0, self, self._settle)
 
     def _settle(self) -> None:
-        self.resizeDocks([self.top, self.left], [200, 600], Qt.Orientation.Vertical)
-        self.resizeDocks([self.left, self.right], [500, 400], Qt.Orientation.Horizontal)
+        self.resizeDocks([self.top, self.left, self.below], [190, 340, 270], Qt.Orientation.Vertical)
+        self.resizeDocks([self.left, self.right], [520, 480], Qt.Orientation.Horizontal)
 
 
 def _metric_order(name: str) -> tuple[int, str]:

@@ -12,7 +12,8 @@ from app.pages.compare_view import CompareView
 from app.pages.explore_view import ExploreView
 from app.theme import Theme
 from app.workspace_model import WorkspaceModel
-from engine.protocol.messages import FetchInspection, Watch
+from engine.protocol.inspections import Choice
+from engine.protocol.messages import CompareLayers, FetchInspection, JobAccepted, JobChanged, JobSummary, Watch
 from tests.app.fake_engine import empty_snapshot, sample_run, sample_snapshot, sample_spec
 from tests.app.run_data import running_engine
 
@@ -69,7 +70,59 @@ def test_that_compare_overlays_curves_and_lists_newest_metrics(qtbot: QtBot, the
     view.show_item(runs=[RUN, OTHER])
     assert [series.name for series in view.curves.series] == ["CAE", "MAE"]
     assert view.metrics.currentData() == "quality/knn"
-    assert view.results.index(0, 1).data() == "72.3 ± 0.9"
+    assert view.results.index(0, 2).data() == "72.3 ± 0.9"
+
+
+def test_that_differences_are_to_the_chosen_reference(qtbot: QtBot, theme: Theme) -> None:
+    view = CompareView(make_context(theme))
+    qtbot.addWidget(view)
+    view.show_item(runs=[RUN, OTHER])
+    column = view.results.difference_column
+    assert view.results.index(0, column).data() == "reference"
+    before = view.results.rows[1].difference.mean
+    view.reference.setCurrentIndex(1)
+    view.reference.activated.emit(1)
+    assert view.results.index(1, column).data() == "reference"
+    assert view.results.rows[0].difference.mean == -before
+
+
+def test_that_the_same_record_goes_through_every_run_and_a_query_moves_in_all(qtbot: QtBot, theme: Theme) -> None:
+    context = make_context(theme)
+    view = CompareView(context)
+    qtbot.addWidget(view)
+    view.show()
+    qtbot.waitExposed(view)
+    view.show_item(runs=[RUN, OTHER])
+    view.strip.next.click()
+    view.strip.columns[0].viewer.choice_changed.emit(Choice(records=(1,), query=7))
+    newest = {watch.run: watch for watch in context.client.requests(Watch) if watch.on}
+    assert {run: (watch.choice.records, watch.choice.query) for run, watch in newest.items()} == {
+        RUN: ((1,), 7),
+        OTHER: ((1,), 7),
+    }
+    view.hide()
+    ended = {watch.run for watch in context.client.requests(Watch) if not watch.on}
+    assert ended == {RUN, OTHER}
+
+
+def test_that_layers_of_two_runs_are_compared_as_a_job(qtbot: QtBot, theme: Theme) -> None:
+    context = make_context(theme)
+    engine = context.client
+    engine.answer(CompareLayers, lambda request: (JobAccepted(id=request.id, job="c1"), []))
+    view = CompareView(context)
+    qtbot.addWidget(view)
+    view.show_item(runs=[RUN, OTHER])
+    view.compute.click()
+    request = engine.last(CompareLayers)
+    assert (request.run, request.other) == (RUN, OTHER)
+    result = {
+        "run": RUN, "step": 10, "other": OTHER, "other_step": 20, "rows": ["block 1", "block 2"],
+        "columns": ["block 1"], "values": [[0.5], [0.25]], "records": 100, "dataset": "textures", "what": "unbiased",
+    }  # fmt: skip
+    job = JobSummary(job="c1", kind="layers", title="Layers", state="done", subject=RUN, result=result)
+    engine.emit_event(JobChanged(job=job))
+    assert view.matrix.inspection.values.tolist() == [[0.5], [0.25]]
+    assert view.compute.isEnabled()
 
 
 def test_that_a_run_dropped_on_compare_is_added_once(qtbot: QtBot, theme: Theme) -> None:
