@@ -26,6 +26,7 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -395,7 +396,16 @@ def show_attention(model: nn.Module, batch: Batch, choice: Choice, config: PoLAr
     by_token = torch.cat((weights.mean(dim=1, keepdim=True), weights), dim=1).transpose(1, 2)
     note = f"Token {query} (the densest is 0) asks in block {layer + 1} of {config.depth}; weights of a head sum to 1."
     columns = ("all heads", *(f"head {head + 1}" for head in range(config.heads)))
-    return _painted("attention", "Where a token looks", batch, config, by_token, 1, columns, note)
+    shown = _painted("attention", "Where a token looks", batch, config, by_token, 1, columns, note)
+    over = token_of_points(batch, config).cpu().numpy()
+    return msgspec.structs.replace(shown, tokens=over, query=query, layer=layer, layers=config.depth)
+
+
+def token_of_points(batch: Batch, config: PoLArMAEConfig) -> Tensor:
+    """Return the token whose centre is nearest to each point of one event, (N,) int64."""
+    points = batch.ragged("points")
+    centres = tokenise(points, config).centres
+    return torch.cat([torch.cdist(some, centres).argmin(dim=1) for some in points.data[:, :3].split(4096)])
 
 
 def show_features(model: nn.Module, batch: Batch, choice: Choice, config: PoLArMAEConfig, rng: Rng) -> PointCloud:  # noqa: ARG001
