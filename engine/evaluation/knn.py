@@ -43,8 +43,8 @@ def _largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     groups = values.shape[1] // _GROUP
     if groups <= 4 * k:
-        largest = values.topk(k, dim=1)
-        return largest.values, largest.indices
+        plain = values.topk(k, dim=1)
+        return plain.values, plain.indices
     grouped = values.view(len(values), _GROUP, groups)  # column = place · groups + group
     best = grouped.amax(dim=1).topk(k, dim=1).indices
     candidates = grouped.gather(2, best.unsqueeze(1).expand(-1, _GROUP, -1)).flatten(1)

@@ -1,7 +1,9 @@
 """Few-shot classification, and how accuracy grows with the number of labels.
 
 Recipe: as Jaume et al. 2024 (arXiv 2408.02859): k training records of each class, ten draws, logistic regression with
-C = 1 on features as they are. Tested on held-out records. k = 1, 5, 10, then up to what the smallest class has.
+C = 1. There features stay as they are; here they are standardised by all labelled training records, so that
+C = 1 means the same for every network. Tested on held-out records. k = 1, 5, 10, then up to what the
+smallest class has.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from engine.errors import DataError
 from engine.evaluation.intervals import bootstrap
+from engine.evaluation.linear import Standardiser
 from engine.evaluation.protocols.setting import Finding, Protocol, Setting, beside
 from engine.protocol.evaluations import BY_NAME
 from engine.protocol.inspections import Array
@@ -71,7 +74,10 @@ def measure(setting: Setting) -> Finding:
     shots = [k for k in (*SHOTS, *MORE_SHOTS) if k <= smallest]
     if not shots:
         raise DataError("A class has no labelled training record.", "Set splits on the Data page.")
-    found = setting.pooled(data.train, data.test)
+    found = []
+    for bank, queries in setting.pooled(data.train, data.test):
+        standardise = Standardiser.fit(bank)
+        found.append((standardise(bank), standardise(queries)))
     curve: list[dict[str, Any]] = []
     main: Array = np.zeros(0)
     for number, k in enumerate(shots):

@@ -84,7 +84,10 @@ def clip_scores(labels: Tensor, masks: Array, frames: Array, grid: tuple[int, in
     """
     height, width = masks.shape[1:]
     soft = labels[torch.from_numpy(frames)].movedim(2, 1).unflatten(2, grid)
-    answer = F.interpolate(soft, size=(height, width), mode="bilinear", align_corners=False).argmax(dim=1).numpy()
+    soft = F.interpolate(soft, size=(height, width), mode="bilinear", align_corners=False)
+    # each object's map is stretched to 0…1, as DINO does: else the background wins where objects are small
+    low, high = soft.amin(dim=(2, 3), keepdim=True), soft.amax(dim=(2, 3), keepdim=True)
+    answer = ((soft - low) / (high - low).clamp_min(1e-6)).argmax(dim=1).numpy()
     regions, borders = [], []
     for each in np.unique(masks[0]):
         if each == 0:
@@ -103,9 +106,9 @@ def measure(setting: Setting) -> Finding:
     clips = np.asarray(setting.dataset.read(clip.name, held))
     times = np.arange(masks.shape[1]) * clips.shape[1] // masks.shape[1]  # masked frames lie evenly
     classes = int(masks.max()) + 1
-    first = torch.from_numpy(masks[:, 0].astype(np.int64))
-    shown = F.one_hot(first.clamp(0, classes - 1), classes).movedim(3, 1).float()
+    shown = _one_hot(masks[:, 0], classes)
     scores: list[Array] = []
+    grid = (0, 0)
     for which in (0, 1):
         features, grid = _frames(setting, which, held, clips)
         starts = F.adaptive_avg_pool2d(shown, grid).flatten(2).mT  # (n, P, K)
@@ -116,11 +119,15 @@ def measure(setting: Setting) -> Finding:
     known = np.isfinite(scores[0]).all(axis=1)
     if not known.any():
         raise DataError(f"No first mask of {setting.dataset.info.name} shows an object.", "Take other data.")
+    best = F.adaptive_avg_pool2d(_one_hot(masks.reshape(-1, *masks.shape[2:]), classes), grid).flatten(2).mT
+    ideal = best.unflatten(0, masks.shape[:2])  # what the grid allows: every mask's own labels
+    every = np.arange(masks.shape[1])
+    ceiling = np.array([clip_scores(own, each, every, grid) for own, each in zip(ideal, masks, strict=True)])
     both = [each[known].mean(axis=1) for each in scores]
     details = beside(
         [float(each.mean()) for each in both], float(still[known].mean()), chance_is="the first mask stands still",
         J=float(scores[0][known, 0].mean()), F=float(scores[0][known, 1].mean()), clips=int(known.sum()),
-        frames=clips.shape[1],
+        frames=clips.shape[1], highest_possible=float(ceiling[known].mean()), grid=list(grid),
     )  # fmt: skip
     return Finding("J&F, mean of regions and borders", float(both[0].mean()), bootstrap(both[0]), details)
 
@@ -132,6 +139,12 @@ def clip_scores_of_still(masks: Array) -> tuple[float, float]:
         return float("nan"), float("nan")
     regions = [region_agreement(mine, true) for mine, true in pairs]
     return float(np.mean(regions)), float(np.mean([border_agreement(mine, true) for mine, true in pairs]))
+
+
+def _one_hot(masks: Array, classes: int) -> Tensor:
+    """Return masks (n, H, W) as (n, K, H, W) float32; what is no class counts as background."""
+    numbers = torch.from_numpy(masks.astype(np.int64))
+    return F.one_hot(torch.where((numbers >= 0) & (numbers < classes), numbers, 0), classes).movedim(3, 1).float()
 
 
 def _fields(setting: Setting) -> tuple[FieldSpec, FieldSpec]:
