@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -46,12 +47,13 @@ from engine.form_fields import (
     Width,
     setting,
 )
+from engine.inspections.prototypes import make_prototypes
 from engine.method import Arm, Claim, ClaimData, Config, Features, Look, Method, Paper, Preset, Step, Views
 from engine.networks.heads import DinoHead
 from engine.networks.teacher import MomentumTeacher, cosine_ramp
 from engine.networks.vit import ViT
 from engine.objectives.distillation import mean_entropy, self_distillation_loss, teacher_distribution, updated_centre
-from engine.protocol.inspections import Choice, Histogram
+from engine.protocol.inspections import Choice, Histogram, Prototypes
 from engine.protocol.messages import PipelineEdge, PipelineNode
 from engine.protocol.schema import FieldKind, Need, Schema
 from engine.views.crops import CropRecipe, multi_crop
@@ -286,19 +288,26 @@ def show_usage(
     )
 
 
+def show_prototypes(model: nn.Module, batch: Batch, choice: Choice, config: DINOConfig, rng: Rng) -> Prototypes:  # noqa: ARG001
+    """Return the prototypes that the teacher uses most, with the pictures that it gives them to."""
+    assert isinstance(model, DINO)
+    answer = partial(teacher_answers, model, config)
+    return make_prototypes(view="prototypes", title="Prototypes", batch=batch, key="image", scores=answer)
+
+
+def teacher_answers(model: DINO, config: DINOConfig, batch: Batch) -> Tensor:
+    """Return the teacher's probabilities (B, K) for whole pictures, at its last temperature."""
+    image = evaluation_view(batch, "image", config.image_px)
+    return teacher_distribution(model.teacher([image[:, None]])[0], model.centre, teacher_temperature(config, 1))
+
+
 def measure_teacher(model: nn.Module, data: ClaimData, config: Any, rng: Rng) -> dict[str, float]:  # noqa: ARG001
     """Return what the teacher's outputs tell of a held-out picture, and the accuracy of neighbours.
 
     The information is H(mean p) − mean H(p), in nats: 0 if all pictures get one answer, and 0 if they get none.
     """
     assert isinstance(model, DINO)
-    found = []
-    for batch in data.batches("test", 1000):
-        image = evaluation_view(batch, "image", config.image_px)
-        found.append(
-            teacher_distribution(model.teacher([image[:, None]])[0], model.centre, teacher_temperature(config, 1))
-        )
-    probabilities = torch.cat(found)
+    probabilities = torch.cat([teacher_answers(model, config, batch) for batch in data.batches("test", 1000)])
     entropy = mean_entropy(probabilities)
     train, labels = data.features(model, "train", 4000)
     test, truth = data.features(model, "test", 1000)
@@ -353,6 +362,8 @@ METHOD = Method(
     inspections=(
         Look("prototype-usage", Histogram, "Use of prototypes", show_usage,
              "How unevenly the teacher uses its outputs; all mass on one means collapse."),
+        Look("prototypes", Prototypes, "Prototypes", show_prototypes,
+             "What the teacher's outputs stand for: those used most, each with the pictures that get it."),
     ),
     nodes=(
         PipelineNode(id="crops", text="crops", column=0, row=0.5, role="data"),

@@ -9,9 +9,12 @@ from lightly.loss import DINOLoss
 from torch.testing import assert_close
 
 from engine.contract.subject import Subject, build_optimiser
-from engine.methods.dino import DINO, METHOD, DINOConfig, teacher_temperature
+from engine.methods.dino import DINO, METHOD, DINOConfig, show_prototypes, teacher_temperature
 from engine.protocol.forms import apply_settings
+from engine.protocol.inspections import Choice
 from engine.protocol.schema import FieldKind, FieldSpec, Schema
+from engine.views.pixels import evaluation_view
+from engine.views.rng import Rng
 
 RGB = Schema(fields=(FieldSpec(name="image", kind=FieldKind.IMAGE, shape=(3, 224, 224)),))
 
@@ -135,3 +138,20 @@ def test_that_large_and_small_crops_can_change_locally() -> None:
     for name in ("large", "small"):
         assert float((plain[name] - changed[name]).abs().mean()) > 0.02
     assert torch.isfinite(model.step(changed, 0.5).loss)
+
+
+def test_that_prototypes_are_shown_by_use_with_the_pictures_that_get_them_most() -> None:
+    subject = Subject.of(METHOD)
+    torch.manual_seed(0)
+    model = DINO(subject.config, subject.schema).eval()
+    model.centre.normal_(std=0.1)
+    batch = subject.shown(4)
+    with torch.no_grad():
+        found = show_prototypes(model, batch, Choice(), subject.config, Rng(0, 0, batch.index))
+        image = evaluation_view(batch, "image", subject.config.image_px)
+        head = model.teacher.network.head(model.teacher.network.encoder(image)[:, 0])
+    share = torch.softmax((head - model.centre) / subject.config.teacher_temperatures[1], dim=1)
+    use, order = share.mean(dim=0).sort(descending=True)
+    assert_close(torch.from_numpy(found.usage), use[: len(found.usage)])
+    assert found.nearest[0].tolist() == batch.index[share[:, order[0]].argsort(descending=True)].tolist()
+    assert found.pictures.shape[:2] == found.nearest.shape
