@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QHideEvent, QKeySequence, QShortcut, QShowEvent
-from PySide6.QtWidgets import QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from app.context import AppContext
 from app.pages.explore_edits import ExploreEdits
@@ -134,8 +134,7 @@ class ExploreView(Page):
         self.strip.qualifier_changed.connect(self.strip_panel.set_qualifier)
         for control in self.strip.header_widgets():
             self.strip_panel.add_control(control)
-        for control in self.near_view.header_widgets():
-            self._add_control(control, NEAR_TAB)
+        self._add_controls(self.near_view.header_widgets(), NEAR_TAB)
         self.selected = SelectionPanel(context, self.selection, self.map, self.edits, self.survey.duplicates_within)
         self.selection_panel = self._panel("Selection", "explore-selection", self.selected)
         self.selection_panel.setMinimumWidth(280)
@@ -315,12 +314,11 @@ class ExploreView(Page):
         for info in others:
             self.viewers[info.name] = viewer = make_viewer(info.kind, self.context.theme)
             self.stack.addWidget(viewer)
-            for control in viewer.header_widgets():
-                self._add_control(control, info.name)
-                viewer.destroyed.connect(control.deleteLater)
+            viewer.destroyed.connect(self._add_controls(viewer.header_widgets(), info.name).deleteLater)
             viewer.qualifier_changed.connect(partial(self._qualify, info.name))
             short = TITLES.get(info.kind, info.title)
-            titles.append(info.title if short in used else short)
+            taken = used | {other.title for other in others if other is not info}
+            titles.append(info.title if short in taken else short)
             used.add(short)
             self._tabs.append(info.name)
         at = 2 if others and others[0].kind == "attention" else 1
@@ -337,11 +335,20 @@ class ExploreView(Page):
         self.shown.adopt(self.infos)
         return True
 
-    def _add_control(self, control: QWidget, tab: str) -> None:
-        control.setParent(None)
-        control.setProperty("explore tab", tab)
-        self.centre.add_control(control)
-        control.setVisible(False)
+    def _add_controls(self, controls: list[QWidget], tab: str) -> QWidget:
+        """Put a tab's controls into the header, together, so that they come and go with the tab."""
+        together = QWidget()
+        row = QHBoxLayout(together)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(8)
+        for control in controls:
+            if isinstance(control, QComboBox):
+                control.setProperty("room", "small")
+            row.addWidget(control)
+        together.setProperty("explore tab", tab)
+        self.centre.add_control(together)
+        together.hide()
+        return together
 
     @property
     def tab(self) -> str:
