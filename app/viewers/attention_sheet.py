@@ -17,6 +17,7 @@ from app.widgets.numbers import count
 from engine.protocol.inspections import Array, Attention
 
 GAP_PX = 10
+TALL = 0.62  # height / width from which on the heads lie below the picture
 FACTS_WIDTH_PX = 104
 MEAN_OF_HEADS = -1
 
@@ -73,6 +74,7 @@ class Sheet:
         self.theme = theme
         self.shown: Drawn | None = None
         self.heads: list[QRectF] = []
+        self.is_tall = False
         self.ratio = 1.0
         self._high = 1.0
         self._images: tuple[QImage, QImage, list[QImage]] | None = None
@@ -97,14 +99,19 @@ class Sheet:
         line = QFontMetricsF(self.theme.font("small")).lineSpacing()
         top, bottom = area.top() + PADDING_PX + line + 4, area.bottom() - PADDING_PX - line - 6
         facts = FACTS_WIDTH_PX if area.width() > 480 else 0
-        columns = 3.4 if self._images[2] else 2.0
+        self.is_tall = bool(self._images[2]) and area.height() > TALL * area.width()
+        columns = 3.4 if self._images[2] and not self.is_tall else 2.0
         width = (area.width() - 2 * PADDING_PX - facts - 3 * GAP_PX) / columns
-        w, h, _ = painting.fit(self._images[0].size(), width, bottom - top, self.ratio)
+        height = (bottom - top) * (0.6 if self.is_tall else 1.0)
+        w, h, _ = painting.fit(self._images[0].size(), width, height, self.ratio)
         first = QRectF(round(area.left() + PADDING_PX), round(top), w, h)
         second = first.translated(w + GAP_PX, 0)
         left = second.right() + GAP_PX
         room = QRectF(left, top, area.right() - PADDING_PX - facts - left, bottom - top)
-        self.heads = self._place_heads(room, h)
+        if self.is_tall:
+            under = first.bottom() + 2 * GAP_PX + line
+            room = QRectF(first.left(), under, area.width() - 2 * PADDING_PX, bottom - under)
+        self.heads = self._place_heads(room, room.height() if self.is_tall else h)
         return first, second
 
     def _place_heads(self, room: QRectF, height: float) -> list[QRectF]:
@@ -142,7 +149,7 @@ class Sheet:
         for left, width, title in (
             (first.left(), first.width(), "input, click a patch"),
             (second.left(), second.width(), _way_text(shown)),
-            (second.right() + GAP_PX, heads_width, "all heads" if self.heads else ""),
+            (second.right() + GAP_PX, 0 if self.is_tall else heads_width, "all heads" if self.heads else ""),
         ):
             head = QRectF(left, area.top() + PADDING_PX - 2, max(width, 0), 20)
             draw_text(painter, head, title, theme.color("text2"), align=Qt.AlignmentFlag.AlignHCenter)
@@ -161,7 +168,12 @@ class Sheet:
                 painter.setPen(QPen(theme.color("accent"), 3.0))
                 painter.setBrush(Qt.BrushStyle.NoBrush)
                 painter.drawRect(place)
-        right = max((box.right() for box in self.heads), default=second.right())
+        beside = [] if self.is_tall else self.heads
+        right = max((box.right() for box in beside), default=second.right())
+        if self.is_tall and self.heads:
+            line = QFontMetricsF(painter.font()).lineSpacing()
+            above = QRectF(first.left(), self.heads[0].top() - line - 4, 200, line)
+            draw_text(painter, above, "all heads", theme.color("text2"))
         self._paint_facts(painter, shown, QRectF(right + 12, first.top(), 0, first.height()), area)
         self._paint_foot(painter, shown, area, under_pointer)
 

@@ -141,7 +141,8 @@ class FeatureMapViewer(Viewer):
                 return Tile(None, "segments are computed…")
             segments = painting.flat_grid(shown.segments[row], places)
             colours = self._segment_colours(segments)
-            text = f"{len(np.unique(shown.segments[row]))} segments"
+            amount = len(np.unique(shown.segments[row]))
+            text = f"{amount} segment{'s' * (amount != 1)}"
         else:
             flat = painting.flat_picture(self._colours[row], places)
             colours = flat if flat.ndim == 3 else flat[:, None, :]
@@ -169,7 +170,8 @@ class FeatureMapViewer(Viewer):
         return painting.to_image(grey * (1 - cover) + blocks * cover)
 
     def _paint(self, painter: QPainter, area: QRectF) -> None:
-        draw_tiles(painter, area, self._tiles, self.theme, largest_px=420)
+        columns = 4 if len(self._tiles) > 2 and 1.2 * area.width() > area.height() else 2  # pairs stay together
+        draw_tiles(painter, area, self._tiles, self.theme, columns=columns, largest_px=420)
 
     def _redress(self) -> None:
         super()._redress()
