@@ -149,7 +149,7 @@ def _add_run_commands(add: Add) -> None:
     export.add_argument("runs", type=Path, nargs="+", metavar="DIR", help="run folder; a report takes several")
     export.add_argument("--format", required=True, choices=tuple(EXPORT_FORMATS))
     export.add_argument("--out", type=Path, required=True, metavar="PATH", help="a file, or for timm a new folder")
-    export.add_argument("--data", type=Path, metavar="FILE.h5", help="examples to check with, if not the run's own data")
+    export.add_argument("--data", type=Path, metavar="FILE.h5", help="examples to check with (default: the run's)")
     export.add_argument("--step", type=int, help="of the checkpoint (default: the newest)")
 
     inspect = add("inspect", "write the pictures and arrays that the window shows")

@@ -169,7 +169,8 @@ class SampleStrip(QWidget):
             infos = []
             for column in self.columns:
                 method = methods.get(column.run.spec.method)
-                infos += [info for info in (method.views if method else ()) if info.kind == kind][:1]
+                fitting = [info for info in (method.views if method else ()) if info.kind == kind]
+                infos += sorted(fitting, key=lambda info: info.name != kind)[:1]
             if infos and len(infos) == len(self.columns):
                 found.append((infos[0].title, infos))
         return found

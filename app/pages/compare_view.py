@@ -77,6 +77,8 @@ class CompareView(Page):
         for name, box in named.items():
             box.setAccessibleName(name)
             set_state(box, height="small")
+        for box in named.values():
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         for text, value in AXES:
             self.axis.addItem(text, value)
         for text, over in SMOOTHINGS:

@@ -1,4 +1,4 @@
-"""A matrix of similarities, colours centred on zero."""
+"""A matrix of similarities: colours centred on zero, or from zero on where nothing is negative."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class SimilarityViewer(Viewer):
         self._image: QImage | None = None
         self._values: Array = np.zeros((0, 0))
         self._block = 1
-        self._high = 1.0
+        self._low, self._high = -1.0, 1.0
+        self._colours = "similarity"
         self._target = QRectF()
         self._under_pointer = ""
         self.canvas = Canvas(self._paint, QSize(200, 160))
@@ -69,8 +70,10 @@ class SimilarityViewer(Viewer):
         finite = values[np.isfinite(values)]
         largest = float(np.abs(finite).max()) if finite.size else 1.0
         self._high = 1.0 if shown.unit == "cosine" and largest <= 1.0 + 1e-6 else max(largest, 1e-9)
-        colours = self.theme.colormap("similarity")
-        self._image = painting.rgb_image(painting.mapped(values, colours, -self._high, self._high))
+        from_zero = shown.unit != "cosine" and finite.size > 0 and float(finite.min()) > -0.05 * self._high
+        self._low, self._colours = (0.0, "scalar") if from_zero else (-self._high, "similarity")
+        colours = self.theme.colormap(self._colours)
+        self._image = painting.rgb_image(painting.mapped(values, colours, self._low, self._high))
         self.canvas.update()
 
     def _paint(self, painter: QPainter, area: QRectF) -> None:
@@ -85,10 +88,10 @@ class SimilarityViewer(Viewer):
         self._target = QRectF(room.left(), room.top(), self._image.width() * scale, self._image.height() * scale)
         painting.draw_picture(painter, self._target, self._image)
         y = area.bottom() - PADDING_PX - line
-        low, high = number(-self._high), number(self._high)
+        low, high = number(self._low), number(self._high)
         right = area.right() - PADDING_PX - 40
         draw_text(painter, QRectF(right + 4, y, 40, line), high, theme.color("text2"))
-        painting.draw_colour_bar(painter, QRectF(right - 70, y + 5, 70, 8), theme.colormap("similarity"))
+        painting.draw_colour_bar(painter, QRectF(right - 70, y + 5, 70, 8), theme.colormap(self._colours))
         width = QFontMetricsF(painter.font()).horizontalAdvance(low)
         draw_text(painter, QRectF(right - 76 - width, y, width + 2, line), low, theme.color("text2"))
         text = self._under_pointer or "Point at a cell to read it."

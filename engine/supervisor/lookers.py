@@ -23,7 +23,7 @@ from engine.supervisor.children import Child, explain_exit
 from engine.supervisor.core import Core
 
 logger = logging.getLogger(__name__)
-AT_ONCE = 2  # models held in memory beside training
+AT_ONCE = 4  # models held in memory beside training: as many as are compared side by side
 LINGER_S = 60.0
 PREFIX = "look-"
 ANSWER_S = 180.0  # a question that takes longer ends the process
