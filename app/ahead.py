@@ -18,7 +18,10 @@ BETWEEN_S = 0.05
 
 
 class Ahead(QObject):
-    """Imports `modules` of places in order, runs `also` in the same thread, then calls `build` with each place."""
+    """Imports `modules` of places in order, runs `also` in the same thread, then calls `build` with each place.
+
+    While `is_busy` says that the window has other work of this kind to do, it waits.
+    """
 
     imported = Signal(str)
 
@@ -27,10 +30,11 @@ class Ahead(QObject):
         modules: Sequence[tuple[str, str]],
         build: Callable[[str], None],
         also: Callable[[], None],
+        is_busy: Callable[[], bool],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._modules, self._build, self._also = modules, build, also
+        self._modules, self._build, self._also, self._is_busy = modules, build, also, is_busy
         self._waiting: list[str] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._import, name="imports", daemon=True)
@@ -67,6 +71,8 @@ class Ahead(QObject):
         self._timer.start()
 
     def _step(self) -> None:
+        if self._waiting and self._is_busy():
+            return
         if self._waiting:
             self._build(self._waiting.pop(0))
         else:

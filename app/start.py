@@ -130,7 +130,7 @@ def get_ready(window: MainWindow) -> Ahead:
         if place != "explore":
             window.places.build(place)
 
-    return Ahead(found, build, read_tables, window)
+    return Ahead(found, build, read_tables, window.theme.is_dressing, window)
 
 
 def read_tables() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from PySide6.QtCore import QCoreApplication, QSettings, Qt, QTimer
 from PySide6.QtGui import QGuiApplication
@@ -26,6 +26,8 @@ from engine.protocol.messages import ViewInfo
 AREA = Qt.DockWidgetArea.LeftDockWidgetArea
 ACROSS, DOWN = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
 LAYOUT_VERSION = 1
+USUAL_KINDS = ("embedding", "reconstruction", "attention", "attention", "feature-map")
+STOCK_MS = 20  # between two viewers that are made before they are wanted
 
 
 class StripDock(QDockWidget):
@@ -47,6 +49,7 @@ class RunDocks:
         self.viewers: dict[str, Viewer] = {}
         self.infos: dict[str, ViewInfo] = {}
         self.panels: dict[str, QDockWidget] = {}
+        self._stock: list[tuple[str, Viewer]] = []
         self.loss, self.quality = LossChart(theme), QualityStrip(theme)
         self.time, self.events = StepTime(theme), EventsTable(theme)
         self.log = QPlainTextEdit()
@@ -99,6 +102,21 @@ class RunDocks:
         """Return whether a view's panel can be seen."""
         return self.panels[self.panel_name(view)].isVisible()
 
+    def stock_up(self, kinds: Sequence[str] = USUAL_KINDS) -> None:
+        """Make viewers that most methods want before a run is opened, one a turn; together they hold the window up."""
+        if not kinds or self.infos:
+            return
+        self._stock.append((kinds[0], make_viewer(kinds[0], self._theme)))
+        QTimer.singleShot(STOCK_MS, self._page, lambda: self.stock_up(kinds[1:]))
+
+    def _viewer(self, kind: str) -> Viewer:
+        """Return a viewer that was made before, or a new one."""
+        for place, (stocked, viewer) in enumerate(self._stock):
+            if stocked == kind:
+                del self._stock[place]
+                return viewer
+        return make_viewer(kind, self._theme)
+
     def set_views(self, infos: Iterable[ViewInfo]) -> bool:
         """Make a panel for every view; return whether anything changed."""
         wanted = {info.name: info for info in infos}
@@ -110,7 +128,7 @@ class RunDocks:
             panel.deleteLater()
         self.infos, self.viewers = wanted, {}
         for info in wanted.values():
-            viewer = make_viewer(info.kind, self._theme)
+            viewer = self._viewer(info.kind)
             controls = viewer.header_widgets()
             is_map = info.kind == MAP_KIND
             if is_map:
@@ -120,6 +138,9 @@ class RunDocks:
             panel.setToolTip(info.description)
             viewer.qualifier_changed.connect(panel.set_qualifier)
             self.viewers[info.name] = viewer
+        for _, viewer in self._stock:
+            viewer.deleteLater()
+        self._stock.clear()
         return True
 
     def slots(self) -> tuple[list[str], list[str]]:

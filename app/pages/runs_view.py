@@ -49,6 +49,7 @@ class RunsView(Page):
     def _take_in(self) -> None:
         if self._page is not None and self.stack.indexOf(self._page) < 0:
             self.stack.addWidget(self._page)
+            self._page.docks.stock_up()
 
     def show_item(self, run: str | None = None) -> None:
         """Open a run; None keeps what is shown."""
