@@ -12,6 +12,7 @@ os.environ.setdefault("QT_API", "pyside6")
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)  # before the spreading reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process, where files are spread over several; the checks of a method as well."""
     if not config.pluginmanager.hasplugin("xdist"):
