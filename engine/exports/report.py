@@ -20,6 +20,7 @@ import numpy as np
 from engine.data.store import Dataset
 from engine.durable import write_atomic
 from engine.errors import SelfsightError
+from engine.evaluation.protocols import kept_results
 from engine.exports.curves import Curve, draw_curves, smoothed
 from engine.protocol.inspections import Array, Inspection
 from engine.protocol.messages import MetricsRow, RunEvent, RunSummary
@@ -153,7 +154,7 @@ def _part_of(folder: RunFolder) -> RunPart:
         facts=facts,
         data=_data_of(folder),
         results=tuple((name, _plain(latest.get(name))) for name in sorted(latest) if not name.startswith("time/")),
-        evaluations=tuple(_evaluations(folder)),
+        evaluations=tuple(kept_results(folder.path)),
         settings=tuple(
             (name.replace("_", " "), _plain(value))
             for name, value in (spec.config | {f"training: {key}": one for key, one in spec.training.items()}).items()
@@ -186,15 +187,6 @@ def _data_of(folder: RunFolder) -> tuple[tuple[str, str], ...]:
     except SelfsightError as error:
         rows.append(("now", error.message))
     return tuple(rows)
-
-
-def _evaluations(folder: RunFolder) -> list[Mapping[str, Any]]:
-    """Return the newest result of each protocol that was run on this run."""
-    newest: dict[str, Mapping[str, Any]] = {}
-    for event in folder.events():
-        if event.kind == "evaluation" and "protocol" in event.data:
-            newest[str(event.data["protocol"])] = event.data
-    return list(newest.values())
 
 
 def _views_of(folder: RunFolder, infos: Mapping[str, Any]) -> list[Figure]:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from engine.evaluation.protocols import keep_result
 from engine.exports.curves import Curve, draw_curves, smoothed
 from engine.exports.formats import export_runs
 from engine.protocol.messages import RunEvent
@@ -23,6 +24,11 @@ def page(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> str:
         folder.append_event(
             RunEvent(time="2026-11-21T10:00:00.000+00:00", step=1, kind="note", level="warn", text="<script>1</script>")
         )
+    details = {"step": 1, "untrained": 0.31, "chance": 0.1}
+    result = {"run": folder.name, "protocol": "knn", "metric": "accuracy", "value": 0.71, "interval": [0.69, 0.73]}
+    keep_result(folder.path, result | {"value": 0.5, "details": details | {"step": 0}}, "older")
+    keep_result(folder.path, result | {"details": details}, "pictures")
+    (folder.path / "evaluations" / "broken.json").write_text("{")
     out = tmp_path_factory.mktemp("report") / "report.html"
     export_runs([make_run("mae"), make_run("cae")], "report", out)
     return out.read_text("utf-8")
@@ -52,6 +58,12 @@ def test_that_settings_that_differ_stand_side_by_side(page: str) -> None:
     assert row is not None
     assert row.groups() == ("none", "8")
     assert not re.search(r"<tr><td>patch px</td><td>8</td><td>8</td></tr>", page)
+
+
+def test_that_kept_evaluations_stand_with_interval_beside_untrained_and_chance(page: str) -> None:
+    cells = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert "knn pictures accuracy 0.71 0.69 to 0.73 0.31 0.1" in cells
+    assert "knn older accuracy 0.5" in cells
 
 
 def test_that_curves_are_vectors_with_axes_named(page: str) -> None:
