@@ -35,7 +35,7 @@ app: setup
 	@$(BIN)/selfsight
 
 test: setup system
-	@bash .ci/with-display $(BIN)/python -m pytest -n 2 --dist loadgroup
+	@bash .ci/with-display $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: setup system
 	@bash .ci/with-display $(BIN)/python -m pytest -m "slow or not slow"

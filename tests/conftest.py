@@ -12,18 +12,6 @@ os.environ.setdefault("QT_API", "pyside6")
 import pytest
 
 
-@pytest.hookimpl(tryfirst=True)  # before the spreading reads the marks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, where files are spread over several; the checks of a method as well."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        group = item.nodeid.split("::", 1)[0]
-        if group.endswith("test_contract.py"):
-            group += item.callspec.params["check"].method if hasattr(item, "callspec") else ""
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(autouse=True)
 def own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the test a workspace and a home folder of its own."""
