@@ -7,6 +7,7 @@ import multiprocessing
 import random
 import shutil
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,7 @@ def test_that_a_full_disk_leaves_earlier_checkpoints_and_no_rubbish(tmp_path: Pa
 def test_that_kills_while_saving_never_lose_an_announced_checkpoint(tmp_path: Path, kills: int) -> None:
     generator = random.Random(17)
     context = multiprocessing.get_context("forkserver")
+    forkserver._forkserver._stop()  # one that another test started has imported nothing: seconds for every child
     context.set_forkserver_preload(["tests.engine.training.save_child"])
     announced = 0
     for _ in range(kills):
