@@ -100,7 +100,7 @@ class ExploreNear(QObject):
         self.features.done.connect(lambda _job: self._again())
         self.survey = JobOfMine(client, workspace, self)
         self.survey.changed.connect(self.changed)
-        self.survey.done.connect(lambda job: self._fetch_survey(str(job.result.get("key", ""))))
+        self.survey.done.connect(self._surveyed)
         self.told: tuple[messages.NeighbourhoodInfo, list[Array]] | None = None
         self._question: dict[str, object] = {}
         self._number = 0
@@ -196,6 +196,11 @@ class ExploreNear(QObject):
     def _fetch_survey(self, key: str) -> None:
         request = messages.FetchNeighbourhood(id=self._client.new_id(), run=self._target.run, key=key)
         self._client.send(request, partial(self._take_survey, self._target.run))
+
+    def _surveyed(self, job: JobSummary) -> None:
+        self._fetch_survey(str(job.result.get("key", "")))
+        if self.needs_features:  # the survey has computed them
+            self._again()
 
     def _take_survey(self, run: str, reply: Message, arrays: list[Array]) -> None:
         if run != self._target.run:

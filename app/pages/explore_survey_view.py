@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
 from app.context import AppContext
 from app.pages.data_tiles import TileCache
@@ -15,7 +15,6 @@ from app.widgets.buttons import Button
 from app.widgets.numbers import count, number, share
 from app.widgets.panel import label, line
 from app.widgets.picture_row import Cell, PictureRow
-from app.widgets.segmented import Segmented
 from engine.protocol.inspections import Array
 
 LISTS = ("Hubs", "Surprising", "Duplicates", "Outliers")
@@ -53,8 +52,10 @@ class SurveyPanel(QWidget):
         self.bar.setFixedHeight(6)
         self.facts = label("", "body", wrap=True)
         self.facts.setTextFormat(Qt.TextFormat.RichText)
-        self.which = Segmented(LISTS, LISTS[0], small=True)
-        self.which.chosen.connect(lambda _text: self._show_list())
+        self.which = QComboBox()  # four words beside each other are wider than the panel
+        self.which.addItems(LISTS)
+        self.which.setAccessibleName("What of the survey")
+        self.which.currentIndexChanged.connect(self._show_list)
         self.meaning = label("", "qualifier", wrap=True)
         self.row = PictureRow(theme, columns=4, largest_px=64, lines=2)
         self.row.setAccessibleName("Records of the survey")
@@ -144,7 +145,7 @@ class SurveyPanel(QWidget):
         if self._near.told is None:
             return
         info, arrays = self._near.told
-        which = self.which.current()
+        which = self.which.currentText()
         self.meaning.setText(MEANING[which])
         self._cells = _cells(which, arrays)
         self._records = tuple(dict.fromkeys(cell.record for cell in self._cells))
@@ -165,7 +166,7 @@ class SurveyPanel(QWidget):
         if self._near.told is None:
             return
         arrays = self._near.told[1]
-        which = self.which.current()
+        which = self.which.currentText()
         records = {"Surprising": arrays[7], "Duplicates": arrays[9], "Outliers": arrays[11]}.get(which)
         if records is None:
             records = np.array(self._records, np.int64)

@@ -73,6 +73,7 @@ class ExploreView(Page):
         self.viewers: dict[str, Viewer] = {}
         self.infos: dict[str, ViewInfo] = {}
         self.controls: dict[str, QWidget] = {}  # left panels of further tabs
+        self._headers: dict[str, QWidget] = {}  # what stands in the header for a tab
         self._tabs: list[str] = []  # what each tab shows: MAP_TAB, NEAR_TAB or the name of a view
         self._is_sized = False
         self._watched_run = ""
@@ -303,6 +304,7 @@ class ExploreView(Page):
                 self.stack.removeWidget(viewer)
                 viewer.deleteLater()
                 self.controls.pop(name, None)
+                self._headers.pop(name).deleteLater()
         self.infos, self.viewers = infos, {}
         maps = [info.name for info in given if info.kind == MAP_KIND]
         others = [info for info in given if info.kind != MAP_KIND]
@@ -314,7 +316,7 @@ class ExploreView(Page):
         for info in others:
             self.viewers[info.name] = viewer = make_viewer(info.kind, self.context.theme)
             self.stack.addWidget(viewer)
-            viewer.destroyed.connect(self._add_controls(viewer.header_widgets(), info.name).deleteLater)
+            self._add_controls(viewer.header_widgets(), info.name)
             viewer.qualifier_changed.connect(partial(self._qualify, info.name))
             short = TITLES.get(info.kind, info.title)
             taken = used | {other.title for other in others if other is not info}
@@ -335,7 +337,7 @@ class ExploreView(Page):
         self.shown.adopt(self.infos)
         return True
 
-    def _add_controls(self, controls: list[QWidget], tab: str) -> QWidget:
+    def _add_controls(self, controls: list[QWidget], tab: str) -> None:
         """Put a tab's controls into the header, together, so that they come and go with the tab."""
         together = QWidget()
         row = QHBoxLayout(together)
@@ -345,10 +347,9 @@ class ExploreView(Page):
             if isinstance(control, QComboBox):
                 control.setProperty("room", "small")
             row.addWidget(control)
-        together.setProperty("explore tab", tab)
+        self._headers[tab] = together
         self.centre.add_control(together)
         together.hide()
-        return together
 
     @property
     def tab(self) -> str:
@@ -370,10 +371,8 @@ class ExploreView(Page):
         else:
             self.stack.setCurrentWidget(self.viewers[tab])
             self.centre.set_title(self.infos[tab].title, self.viewers[tab].qualifier())
-        for control in self.centre.header.findChildren(QWidget):
-            owner = control.property("explore tab")
-            if owner is not None:
-                control.setVisible(owner == tab)
+        for name, controls in self._headers.items():
+            controls.setVisible(name == tab)
         if tab == NEAR_TAB:
             self.near_view.show_state()
         self.tabs.updateGeometry()

@@ -296,7 +296,7 @@ def test_that_a_survey_lists_hubs_and_pairs_and_selects_them(opened: Opened) -> 
     engine.reply(engine.last(m.FetchNeighbourhood), m.NeighbourhoodData(id="x", info=info), arrays)
     assert view.survey.row.cells[0].record == 20
     assert "hubness (skewness) <b>1.4" in view.survey.facts.text()
-    view.survey.which.choose("Duplicates")
+    view.survey.which.setCurrentText("Duplicates")
     view.survey.select.click()
     assert view.selection.records.tolist() == [30, 40]
     assert view.survey.duplicates_within(view.selection.records) == (1, 0.99)
