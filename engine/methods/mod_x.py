@@ -13,8 +13,8 @@ Differs:    words are hashed to numbers instead of cut into CLIP's byte pairs, s
             which comes to the same. Where two captions are equal the old model counts as right. Biases and norms take
             no weight decay. Only the transformer for images is offered, not the residual network. The small presets
             crop a little, where the paper does not; the tasks are classes of a label called "task". The claim's
-            tasks call the same things by the same words, as hashed words have no synonyms: with other words in every
-            task, too little was shared for the old model to be right about, and so for anything to be kept.
+            tasks call the same things by the same words, as hashed words have no synonyms; whether the old model is
+            then right about enough of the next task's pairs to keep anything was not measured.
 """
 
 from __future__ import annotations
