@@ -115,10 +115,6 @@ class Theme(QObject):
         palette = CATEGORICAL[self._dark]
         return QColor(palette[CATEGORICAL_NAMES.index("grey") if index < 0 else index % len(palette)])
 
-    def categorical_name(self, index: int) -> str:
-        """Return the name of that colour, the same in both themes."""
-        return "grey" if index < 0 else CATEGORICAL_NAMES[index % len(CATEGORICAL_NAMES)]
-
     def colormap(self, name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Return a colour map as (256, 3) uint8, by purpose ("attention", "signed") or by name ("viridis")."""
         return read_colormap(COLOUR_MAPS[name][self._dark] if name in COLOUR_MAPS else name)

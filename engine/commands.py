@@ -56,13 +56,23 @@ class ConsoleProgress:
         sys.stderr.write(f"{done:g}{of} {unit} {current}".rstrip() + "\n")
 
 
-def _existing(path: Path, what: str) -> Path:
+def existing(path: Path, what: str) -> Path:
+    """Return a path that is there.
+
+    Raises:
+        DataError: it is not.
+    """
     if not path.exists():
         raise DataError(f"There is no {what} at {path}.", "Check the path.")
     return path
 
 
-def _writable(path: Path, what: str, suffix: str) -> Path:
+def writable(path: Path, what: str, suffix: str) -> Path:
+    """Return the path of a file to be written.
+
+    Raises:
+        ConfigError: it ends otherwise, or there is something already.
+    """
     if path.suffix.lower() != suffix:
         raise ConfigError(f"The {what} must end in {suffix}; {path.name} does not.", f"Use {path.stem}{suffix}.")
     if path.exists():
@@ -121,7 +131,7 @@ def sample(options: argparse.Namespace) -> Outcome:
     """Make a sample dataset."""
     from engine.data.samples import make_sample
 
-    out = _writable(options.out, "dataset", ".h5")
+    out = writable(options.out, "dataset", ".h5")
     start = time.monotonic()
     info = make_sample(options.name, out, ConsoleProgress())
     document = {
@@ -139,11 +149,11 @@ def import_files(options: argparse.Namespace) -> Outcome:
     from engine.data.importers import plan_import, run_import
     from engine.protocol.messages import ImportOptions
 
-    paths = tuple(str(_existing(path, "file or folder")) for path in options.paths)
+    paths = tuple(str(existing(path, "file or folder")) for path in options.paths)
     if options.out is None and not options.dry_run:
         raise ConfigError("Where should the dataset go?", "Give --out FILE.h5, or --dry-run to write nothing.")
     if options.table is not None:
-        _existing(options.table, "table")
+        existing(options.table, "table")
     settings = ImportOptions(
         name=options.out.stem if options.out else "",
         kind=options.kind,
@@ -162,7 +172,7 @@ def import_files(options: argparse.Namespace) -> Outcome:
         lines += [f"note: {warning}" for warning in plan.warnings]
         lines.append(f"would write {plan.will_take_bytes / 1e6:.1f} MB; nothing is written yet")
         return Outcome("\n".join(lines), msgspec.to_builtins(plan))
-    out = _writable(options.out, "dataset", ".h5")
+    out = writable(options.out, "dataset", ".h5")
     start = time.monotonic()
     info = run_import(paths, settings, out, ConsoleProgress())
     document = {
@@ -182,7 +192,7 @@ def _list_left_out(path: Path | None, skipped: Sequence[Skipped]) -> None:
     from engine.protocol.quarantine import left_out_csv
 
     if path is not None:
-        _writable(path, "list", ".csv").write_text(left_out_csv(skipped), encoding="utf-8", newline="")
+        writable(path, "list", ".csv").write_text(left_out_csv(skipped), encoding="utf-8", newline="")
 
 
 def data(options: argparse.Namespace) -> Outcome:
@@ -191,7 +201,7 @@ def data(options: argparse.Namespace) -> Outcome:
     from engine.data.examination_distributions import distributions
     from engine.data.store import Dataset
 
-    dataset = Dataset.open(_existing(options.file, "dataset"))
+    dataset = Dataset.open(existing(options.file, "dataset"))
     if options.export is not None or options.format == "?":
         with dataset:
             return _export(options, dataset)
@@ -251,7 +261,7 @@ def combine(options: argparse.Namespace) -> Outcome:
     from engine.data.combining import plan_combine
     from engine.protocol.messages import CombineOptions
 
-    paths = [_existing(path, "dataset") for path in options.files]
+    paths = [existing(path, "dataset") for path in options.files]
     if options.out is None and not options.dry_run:
         raise ConfigError("Where should the dataset go?", "Give --out FILE.h5, or --dry-run to write nothing.")
     wanted = CombineOptions(
@@ -260,7 +270,7 @@ def combine(options: argparse.Namespace) -> Outcome:
         name=options.out.stem if options.out else "",
         where=options.where,
         ranges=parse_ranges(options.records),
-        table=str(_existing(options.relabel, "table")) if options.relabel else "",
+        table=str(existing(options.relabel, "table")) if options.relabel else "",
         rename=_renamed(options.rename),
         split_by=options.split_by,
         val_share=options.val,
@@ -277,7 +287,7 @@ def combine(options: argparse.Namespace) -> Outcome:
         lines += [f"note: {note}" for note in plan.notes] + [f"problem: {problem}" for problem in plan.problems]
         lines.append(f"would write {plan.will_take_bytes / 1e6:.1f} MB; nothing is written yet")
         return Outcome("\n".join(lines), msgspec.to_builtins(plan), 2 if plan.problems else 0)
-    out = _writable(options.out, "dataset", ".h5")
+    out = writable(options.out, "dataset", ".h5")
     start = time.monotonic()
     info = combine_datasets(wanted, paths, out, ConsoleProgress())
     document = {
@@ -389,11 +399,11 @@ def _spec_of(options: argparse.Namespace) -> Any:
     if options.config is not None:
         if options.method or options.data or options.preset:
             raise ConfigError("--config says method, data and preset already.", "Give either --config or the others.")
-        spec = read_spec(_existing(options.config, "run file"))
+        spec = read_spec(existing(options.config, "run file"))
     else:
         if not options.method or not options.data:
             raise ConfigError("Which method, which data?", "Give --method M --data FILE.h5, or --config RUN.yaml.")
-        dataset = _existing(options.data, "dataset").resolve()
+        dataset = existing(options.data, "dataset").resolve()
         spec = RunSpec(method=options.method, dataset=str(dataset), preset=options.preset or "small")
     method = find_method(spec.method)
     config, training = sort_settings(method, parse_assignments(options.settings))
@@ -426,13 +436,18 @@ def resume(options: argparse.Namespace) -> Outcome:
     from engine.training.link import ConsoleLink
     from engine.training.loop import extend, run_training
 
-    folder = RunFolder.open(_run_path(options))
+    folder = RunFolder.open(run_path(options))
     if options.steps is not None:
         extend(folder, options.steps)
     return _trained(run_training(folder, ConsoleLink()))
 
 
-def _run_path(options: argparse.Namespace) -> Path:
+def run_path(options: argparse.Namespace) -> Path:
+    """Return the folder of the run that is named by path or by its name in the workspace.
+
+    Raises:
+        RunError: there is none.
+    """
     path: Path = options.run
     if not path.exists():
         inside = workspace_of(options).root / "runs" / path
@@ -455,10 +470,10 @@ def evaluate(options: argparse.Namespace) -> Outcome:
     """Evaluate a run's features; protocol "list" says which protocols fit."""
     from engine.evaluation.protocols import evaluate_run
 
-    dataset = str(_existing(options.data, "dataset")) if options.data else ""
+    dataset = str(existing(options.data, "dataset")) if options.data else ""
     if options.protocol == "list":
-        return _list_protocols(_run_path(options), dataset)
-    result = evaluate_run(_run_path(options), options.protocol, dataset, ConsoleProgress())
+        return _list_protocols(run_path(options), dataset)
+    result = evaluate_run(run_path(options), options.protocol, dataset, ConsoleProgress())
     low, high = result["interval"]
     text = f"{result['protocol']}: {result['metric']} {result['value']:.4g} (95 % {low:.4g} to {high:.4g})"
     beside = (("untrained network", "untrained"), ("chance", "chance"))
@@ -474,7 +489,7 @@ def _list_protocols(path: Path, dataset_path: str) -> Outcome:
 
     spec = RunFolder.open(path).spec
     method = find_method(spec.method)
-    with Dataset.open(_existing(Path(dataset_path or spec.dataset), "dataset")) as data:
+    with Dataset.open(existing(Path(dataset_path or spec.dataset), "dataset")) as data:
         reasons = {info.name: unfit(info, method.needs, method.families, data.info) for info in EVALUATIONS}
     text = "\n".join(
         f"{info.name:<22} {info.answers if not reasons[info.name] else f'does not fit: {reasons[info.name]}'}"
@@ -492,9 +507,9 @@ def embed(options: argparse.Namespace) -> Outcome:
     from engine.evaluation.export import write_features
     from engine.inspections.opened import OpenedRun
 
-    out = _writable(options.out, "feature file", ".parquet")
-    dataset = str(_existing(options.data, "dataset")) if options.data else ""
-    with OpenedRun(_run_path(options), dataset_path=dataset) as run:
+    out = writable(options.out, "feature file", ".parquet")
+    dataset = str(existing(options.data, "dataset")) if options.data else ""
+    with OpenedRun(run_path(options), dataset_path=dataset) as run:
         rows, width = write_features(run, out, ConsoleProgress())
     return Outcome(
         f"{rows} × {width} features in {out}", {"out": str(out), "records": rows, "width": width, "step": run.step}
@@ -505,7 +520,7 @@ def export(options: argparse.Namespace) -> Outcome:
     """Hand a run's result to other tools."""
     from engine.exports.formats import export_runs
 
-    dataset = str(_existing(options.data, "dataset")) if options.data else ""
+    dataset = str(existing(options.data, "dataset")) if options.data else ""
     result = export_runs(options.runs, options.format, options.out, dataset=dataset, step=options.step)
     checked = f", checked: largest difference {result['difference']:.2g}" if "difference" in result else ""
     return Outcome(f"{result['out']} ({options.format}){checked}", result)
@@ -518,8 +533,8 @@ def inspect(options: argparse.Namespace) -> Outcome:
     from engine.inspections.opened import OpenedRun
     from engine.protocol.inspections import Choice
 
-    dataset = str(_existing(options.data, "dataset")) if options.data else ""
-    with OpenedRun(_run_path(options), dataset_path=dataset) as run:
+    dataset = str(existing(options.data, "dataset")) if options.data else ""
+    with OpenedRun(run_path(options), dataset_path=dataset) as run:
         if options.view == "embedding":
             from engine.evaluation.quality import QualityMonitor
 

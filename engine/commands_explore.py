@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from engine.commands import ConsoleProgress, Outcome
-from engine.commands import _existing as existing
-from engine.commands import _run_path as run_path
-from engine.commands import _writable as writable
+from engine.commands import ConsoleProgress, Outcome, existing, run_path, writable
+from engine.durable import made_beside
 from engine.errors import ConfigError, FeaturesMissing
+from engine.protocol.quarantine import safe_cell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,21 +74,22 @@ def write_points(stored: StoredMap, out: Path) -> None:
 
     columns = {"record": stored.records}
     columns |= {name: stored.points[:, place] for place, name in enumerate(("x", "y", "z")[: stored.points.shape[1]])}
-    partial = out.with_name(out.name + ".part")
-    if out.suffix.lower() == ".npz":
-        columns |= {spec.name: array for spec, array in zip(stored.info.columns, stored.columns, strict=True)}
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **columns)  # type: ignore[arg-type]
-    else:
+    form = out.suffix.lower()
+    with made_beside(out) as partial:
+        if form == ".npz":
+            columns |= {spec.name: array for spec, array in zip(stored.info.columns, stored.columns, strict=True)}
+            with partial.open("wb") as file:
+                np.savez_compressed(file, **columns)  # type: ignore[arg-type]
+            return
         table = {name: pa.array(array) for name, array in columns.items()}
         for spec, array in zip(stored.info.columns, stored.columns, strict=True):
-            named = (
-                [spec.names[code] if code >= 0 else None for code in array.tolist()] if spec.kind == "class" else array
-            )
-            table[spec.name] = pa.array(named)
-        write = pa.parquet.write_table if out.suffix.lower() == ".parquet" else pa.csv.write_csv
+            if spec.kind == "class":
+                names = [safe_cell(name) if form == ".csv" else name for name in spec.names]
+                table[spec.name] = pa.array([names[code] if code >= 0 else None for code in array.tolist()])
+            else:
+                table[spec.name] = pa.array(array)
+        write = pa.parquet.write_table if form == ".parquet" else pa.csv.write_csv
         write(pa.table(table), partial)
-    partial.replace(out)
 
 
 def neighbours(options: argparse.Namespace) -> Outcome:

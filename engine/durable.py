@@ -101,8 +101,8 @@ def made_beside(out: Path, *, folder: bool = False) -> Iterator[Path]:
     try:
         with disk_full_named(out):
             yield partial
-            if folder:
-                _remove(out)
+            if folder and out.exists():
+                out.rmdir()  # only an empty one: nobody's files are taken away
             partial.replace(out)
     except BaseException:
         _remove(partial)

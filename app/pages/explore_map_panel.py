@@ -43,7 +43,6 @@ class MapPanel(QWidget):
     """Says what is wanted; the page asks for it."""
 
     options_changed = Signal()
-    colour_chosen = Signal(str)
 
     def __init__(self, theme: Theme, maps: ExploreMaps, viewer: EmbeddingViewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -72,7 +72,6 @@ class ExploreView(Page):
         self.edits = ExploreEdits(context.client, context.workspace, self)
         self.viewers: dict[str, Viewer] = {}
         self.infos: dict[str, ViewInfo] = {}
-        self.controls: dict[str, QWidget] = {}  # left panels of further tabs
         self._headers: dict[str, QWidget] = {}  # what stands in the header for a tab
         self._tabs: list[str] = []  # what each tab shows: MAP_TAB, NEAR_TAB or the name of a view
         self._is_sized = False
@@ -303,7 +302,6 @@ class ExploreView(Page):
             if viewer is not self.map:
                 self.stack.removeWidget(viewer)
                 viewer.deleteLater()
-                self.controls.pop(name, None)
                 self._headers.pop(name).deleteLater()
         self.infos, self.viewers = infos, {}
         maps = [info.name for info in given if info.kind == MAP_KIND]
@@ -376,7 +374,7 @@ class ExploreView(Page):
         if tab == NEAR_TAB:
             self.near_view.show_state()
         self.tabs.updateGeometry()
-        self.left.setVisible(tab in {MAP_TAB, NEAR_TAB} or tab in self.controls)
+        self.left.setVisible(tab in {MAP_TAB, NEAR_TAB})
         self.left_stack.setCurrentIndex(1 if tab == NEAR_TAB else 0)
         self.left.set_title("All neighbours" if tab == NEAR_TAB else "Map")
         self._place_strip()

@@ -51,9 +51,10 @@ def _row(job: JobSummary) -> tuple[str, ...]:
             return ABSENT
         return share(found) if is_share else number(found)
 
+    metric = str(result.get("metric", ""))
     return (
         title,
-        str(result.get("metric", "")),
+        f"{metric}, lower is better" if info is not None and info.lower_is_better else metric,
         shown(value),
         spread,
         shown(details.get("untrained")),

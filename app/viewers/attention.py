@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QKeyEvent, QPainter
-from PySide6.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QWidget
 
 from app.theme import Theme
 from app.viewers import painting
@@ -64,13 +64,7 @@ class AttentionViewer(Viewer):
         side.add(self.record, title="Sample")
         side.add(self.opacity, self.mass, title="Overlay")
         side.add(self.steering)
-        body = QWidget()
-        column = QVBoxLayout(body)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self.canvas, 1)
-        column.addWidget(self.axes)
-        self.looks = FlatOrSolid(theme, body)
+        self.looks = FlatOrSolid(theme, self.canvas, self.axes)
         self.looks.wanted.connect(self._show_solid)
         self.looks.voxel_chosen.connect(self.choose_voxel)
         self.set_body(self.looks, side)

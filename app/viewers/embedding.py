@@ -303,10 +303,6 @@ class EmbeddingViewer(Viewer):
         super().take_pictures(pictures)
         self._show_card()
 
-    def refresh_card(self) -> None:
-        """Say anew what is known of the point that is pointed at."""
-        self._show_card()
-
     def _show_card(self) -> None:
         shown, point = self.inspection, self.canvas.pointed
         if not isinstance(shown, Embedding) or not 0 <= point < len(shown.records):

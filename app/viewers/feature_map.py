@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from PySide6.QtCore import QRectF, QSize
 from PySide6.QtGui import QImage, QPainter
-from PySide6.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QWidget
 
 from app.theme import Theme
 from app.viewers import painting
@@ -42,13 +42,7 @@ class FeatureMapViewer(Viewer):
         self.canvas = Canvas(self._paint, QSize(240, 120))
         self.axes = LeadingAxes()
         self.axes.moved.connect(self._render)
-        body = QWidget()
-        column = QVBoxLayout(body)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self.canvas, 1)
-        column.addWidget(self.axes)
-        self.looks = FlatOrSolid(theme, body)
+        self.looks = FlatOrSolid(theme, self.canvas, self.axes)
         self.looks.wanted.connect(self._show_solid)
         self.set_body(self.looks, self._make_side())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
-from time import perf_counter
 
 import numpy as np
 from PySide6.QtGui import QImage
@@ -70,7 +69,6 @@ class Picture:
     frame: Frame
     image: QImage
     in_sight: int  # points; an estimate while coarse
-    milliseconds: float
     names: Array  # (named, 2) pixels; not finite = nowhere
     index: PlaneIndex | None = None
 
@@ -88,7 +86,6 @@ class Renderer:
 
     def draw(self, wanted: Frame) -> Picture:
         """Draw a frame; a coarse one with fewer points and, where it is large, half the pixels."""
-        began = perf_counter()
         frame = wanted
         if frame.coarse and frame.width * frame.height > MOVING_PIXELS:
             frame = replace(frame, width=frame.width // 2, height=frame.height // 2, ratio=frame.ratio / 2)
@@ -108,7 +105,7 @@ class Renderer:
         image = _compose(sums, frame, size, opacity)
         names = self._place_names(wanted)
         index = scene.index_from(camera) if frame.wants_index else None
-        return Picture(wanted, image, in_sight, (perf_counter() - began) * 1000, names, index)
+        return Picture(wanted, image, in_sight, names, index)
 
     def _prepare(self, frame: Frame) -> None:
         key = (id(frame.scene), id(frame.colouring), id(frame.chosen), frame.hidden, frame.look)

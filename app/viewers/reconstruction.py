@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QImage, QPainter
-from PySide6.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QWidget
 
 from app.theme import Theme
 from app.viewers import painting
@@ -61,13 +61,7 @@ class ReconstructionViewer(Viewer):
         self.canvas.dragged.connect(self._stroke)
         self.axes = LeadingAxes()
         self.axes.moved.connect(self._render)
-        body = QWidget()
-        column = QVBoxLayout(body)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self.canvas, 1)
-        column.addWidget(self.axes)
-        self.looks = FlatOrSolid(theme, body)
+        self.looks = FlatOrSolid(theme, self.canvas, self.axes)
         self.looks.wanted.connect(self._show_solid)
         self.set_body(self.looks, self._make_side(theme))
 

@@ -82,7 +82,7 @@ class LeadingAxes(QWidget):
 
 
 class FlatOrSolid(QWidget):
-    """Slices, or the solid on napari's canvas; `wanted` asks for the solid's layers when they are to be seen.
+    """Slices with their sliders below, or the solid on napari's canvas; `wanted` asks for layers to be seen.
 
     The choice between them lies below, and only where there is a solid.
     """
@@ -90,8 +90,14 @@ class FlatOrSolid(QWidget):
     wanted = Signal()
     voxel_chosen = Signal(object)
 
-    def __init__(self, theme: Theme, flat: QWidget) -> None:
+    def __init__(self, theme: Theme, canvas: QWidget, axes: LeadingAxes) -> None:
         super().__init__()
+        flat = QWidget()
+        below = QVBoxLayout(flat)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.setSpacing(2)
+        below.addWidget(canvas, 1)
+        below.addWidget(axes)
         self.choice = Segmented((SLICES, NAPARI), SLICES, small=True)
         self.solid = SolidLook(theme)
         self._takes = False

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.durable import made_beside
 from engine.inspections.embedding import run_features
 from engine.inspections.opened import OpenedRun
 from engine.protocol.schema import FieldKind
@@ -36,7 +37,6 @@ def write_features(run: OpenedRun, out: Path, progress: Callable[[float, float, 
     table = pa.table(columns).replace_schema_metadata(
         {"selfsight": f'{{"run": "{run.folder.name}", "step": {run.step}, "dataset": "{dataset.info.name}"}}'}
     )
-    partial = out.with_name(out.name + ".part")
-    pq.write_table(table, partial)
-    partial.replace(out)
+    with made_beside(out) as partial:
+        pq.write_table(table, partial)
     return len(indices), width

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from PIL import Image
 
 from engine.inspections.drawing import draw
 from engine.protocol.inspections import Inspection, Neighbours, TextTable
+from engine.protocol.quarantine import safe_csv
 from engine.protocol.wire import save_inspection
 
 
@@ -21,8 +21,7 @@ def write_inspection(inspection: Inspection, folder: Path) -> list[Path]:
     rows = table_of(inspection)
     if rows:
         table = folder / f"{stem}.csv"
-        with table.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(rows)
+        table.write_text(safe_csv(tuple(row) for row in rows), encoding="utf-8", newline="")
         return [arrays, table]
     drawn = draw(inspection)
     if drawn is None:

@@ -11,12 +11,23 @@ from engine.protocol.schema import Skipped
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
+def safe_cell(cell: str) -> str:
+    """Return a text that no spreadsheet takes for a formula: such texts begin with an apostrophe; numbers stay."""
+    if not cell.startswith(_FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
 def safe_csv(rows: Iterable[tuple[str, ...]]) -> str:
-    """Return rows as CSV in which no spreadsheet sees a formula: such cells begin with an apostrophe."""
+    """Return rows as CSV of safe cells."""
     text = io.StringIO()
     writer = csv.writer(text)
     for row in rows:
-        writer.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in row])
+        writer.writerow([safe_cell(cell) for cell in row])
     return text.getvalue()
 
 
