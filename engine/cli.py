@@ -131,6 +131,18 @@ def _add_run_commands(add: Add) -> None:
     train.add_argument("--device", default="auto")
     train.add_argument("--seed", type=int)
 
+    runs = add("runs", "list runs; tag them, put them away, delete them")
+    runs.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="name or folder; none: list")
+    runs.add_argument("--filter", default="", metavar="WORDS", help="only runs in whose row every word occurs")
+    runs.add_argument("--tagged", default="", metavar="TAG", help="only runs with this tag")
+    runs.add_argument("--all", action="store_true", help="also runs that were put away")
+    runs.add_argument("--tag", action="append", default=[], metavar="TAG", help="add a tag; may be repeated")
+    runs.add_argument("--untag", action="append", default=[], metavar="TAG", help="remove a tag; may be repeated")
+    away = runs.add_mutually_exclusive_group()
+    away.add_argument("--archive", action="store_true", help="put away: kept, but not listed")
+    away.add_argument("--unarchive", action="store_true", help="list again")
+    away.add_argument("--delete", action="store_true", help="move into the workspace's bin")
+
     resume = add("resume", "go on from a run's last checkpoint")
     resume.add_argument("run", type=Path, metavar="DIR")
     resume.add_argument("--steps", type=int, help="train until this step")
@@ -256,8 +268,9 @@ def _run(arguments: list[str]) -> int:
         return 0
     from engine import commands
     from engine.commands_explore import EXPLORING
+    from engine.commands_runs import KEEPING
 
-    outcome = (commands.COMMANDS | EXPLORING)[options.command](options)
+    outcome = (commands.COMMANDS | EXPLORING | KEEPING)[options.command](options)
     if options.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(outcome.document), indent=2).decode() + "\n")
     elif outcome.text:

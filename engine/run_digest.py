@@ -11,12 +11,13 @@ import msgspec
 from engine.durable import JsonLines, write_atomic
 from engine.errors import DiskFull
 from engine.protocol.messages import Failure, MetricsRow, RunEvent, RunSpec, RunState, RunSummary
+from engine.run_marks import MARKS_FILE, read_marks
 
 SPARK_POINTS = 40
 INDEX_FILE = ".index.msgpack"
 MANIFEST_FILE = "manifest.json"
-_INDEX_FORMAT = 1
-_WATCHED = ("run.yaml", "metrics.jsonl", "events.jsonl", "checkpoints")
+_INDEX_FORMAT = 2
+_WATCHED = ("run.yaml", "metrics.jsonl", "events.jsonl", "checkpoints", MARKS_FILE)
 
 
 class Digest:
@@ -41,6 +42,7 @@ class Digest:
             self._take_event(event)
         saved = saved_steps(self._path / "checkpoints")
         steps = spec.training.get("steps", 0)
+        marks = read_marks(self._path)
         return RunSummary(
             run=self._path.name,
             spec=spec,
@@ -55,6 +57,8 @@ class Digest:
             seconds=self._seconds,
             device=self._device,
             folder=str(self._path),
+            tags=marks.tags,
+            archived=marks.archived,
         )
 
     def _take_row(self, row: MetricsRow) -> None:

@@ -3,6 +3,8 @@
     runs/2026-11-20-cae-textures-3/
       run.yaml                  everything needed to do it again
       metrics.jsonl events.jsonl log.txt    append-only; one writer, proved by the lock
+      marks.json                tags, and whether it is put away
+      evaluations/knn-textures-0001200.json   results that were kept
       run.lock                  held by the process that trains
       inspections/0001200-reconstruction.npz
       checkpoints/0001200/      see engine/training/checkpoints.py
@@ -13,6 +15,7 @@ No torch here: the supervisor reads run folders too.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -302,6 +305,19 @@ def list_runs(workspace: Workspace) -> list[RunSummary]:
         rows.append(claimed)
     index.save()
     return rows
+
+
+def bin_run(workspace: Workspace, path: Path) -> Path:
+    """Move the run at `path` into the workspace's bin; return where it is now.
+
+    Raises:
+        RunError: another process works on it.
+    """
+    if FolderLock(path / "run.lock").is_held_by_anyone():
+        raise RunError(f"{path.name} is in use by another process.", "Stop it there first.")
+    target = workspace.bin / f"{path.name}.{time.time_ns()}"
+    path.rename(target)
+    return target
 
 
 def extend(folder: RunFolder, steps: int) -> None:

@@ -20,11 +20,11 @@ import numpy as np
 from engine.data.store import Dataset
 from engine.durable import write_atomic
 from engine.errors import SelfsightError
-from engine.evaluation.protocols import kept_results
 from engine.exports.curves import Curve, draw_curves, smoothed
 from engine.protocol.inspections import Array, Inspection
 from engine.protocol.messages import MetricsRow, RunEvent, RunSummary
 from engine.registry import find_method
+from engine.run_results import kept_results
 from engine.runs import RunFolder, utc_now
 
 SMOOTH_OVER = 50  # of a run's logged steps, one part of so many is averaged

@@ -18,7 +18,7 @@ from engine.protocol.forms import FormField
 from engine.protocol.inspections import Choice
 from engine.protocol.schema import DatasetInfo, FieldSpec, Need, Skipped
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 RunState = Literal[
     "queued", "starting", "training", "paused", "stopping", "stopped", "finished", "failed", "interrupted"
@@ -198,6 +198,8 @@ class RunSummary(Record, frozen=True, kw_only=True):
     seconds: float = 0.0  # trained so far
     device: str = ""
     folder: str = ""
+    tags: tuple[str, ...] = ()  # in alphabetical order
+    archived: bool = False  # kept out of the list unless asked for
 
 
 class MetricsRow(Record, frozen=True, kw_only=True):
@@ -736,6 +738,15 @@ class DeleteRun(Request, frozen=True, kw_only=True):
     run: str
 
 
+class MarkRuns(Request, frozen=True, kw_only=True):
+    """Tag runs and put them away or back; answered by `Done`, or by `Failed` that names the first that could not be."""
+
+    runs: tuple[str, ...]
+    add: tuple[str, ...] = ()  # tags
+    remove: tuple[str, ...] = ()
+    archived: bool | None = None  # None = as it is
+
+
 class FetchRun(Request, frozen=True, kw_only=True):
     """Ask for metrics and events after given lines; answered by `RunHistory`."""
 
@@ -753,6 +764,12 @@ class FetchLog(Request, frozen=True, kw_only=True):
 
 class ListInspections(Request, frozen=True, kw_only=True):
     """Ask which steps of which views a run has stored; `StoredInspections`."""
+
+    run: str
+
+
+class ListEvaluations(Request, frozen=True, kw_only=True):
+    """Ask for the evaluations kept in a run; answered by `Evaluations`."""
 
     run: str
 
@@ -1092,6 +1109,16 @@ class StoredInspections(Reply, frozen=True, kw_only=True):
     steps: dict[str, tuple[int, ...]]
 
 
+class Evaluations(Reply, frozen=True, kw_only=True):
+    """The newest kept evaluation of each protocol and dataset, oldest first.
+
+    Each is `{run, protocol, metric, value, interval, details, dataset, time}`, as `selfsight evaluate --json` says it.
+    """
+
+    run: str
+    results: tuple[dict[str, Any], ...]
+
+
 class InspectionData(Reply, frozen=True, kw_only=True):
     """An inspection; header and arrays follow as frames."""
 
@@ -1348,14 +1375,16 @@ REQUESTS = (
     Hello, Attach, Replay, Ping, ListMethods, ListSamples, Peek, PlanImport, StartImport, MakeSample, CancelJob,
     DescribeDataset, ListRecords, FetchThumbnails, OpenRecord, EditRecords, ExamineDataset, PlanCombine, StartCombine,
     PlanExport, StartExport, DeleteDataset, DryRun, CheckSettings, StartRun, ControlRun, ContinueRun, DeleteRun,
-    FetchRun, FetchLog, ListInspections, FetchInspection, Watch, Evaluate, HandOn, Project, SetBudget, StopEngine,
+    MarkRuns, FetchRun, FetchLog, ListInspections, ListEvaluations, FetchInspection, Watch, Evaluate, HandOn, Project,
+    SetBudget, StopEngine,
     MakeFeatures, ListFeatures, DeleteFeatures, MakeMap, ListMaps, FetchMap, DeleteMap, FindNeighbours,
     MakeNeighbourhood, ListNeighbourhoods, FetchNeighbourhood, CompareLayers,
 )  # fmt: skip
 REPLIES = (
     Welcome, Failed, Done, Snapshot, Methods, SampleList, Peeked, Planned, CombinePlanned, ExportPlanned, JobAccepted,
     DatasetDescribed, Records, Thumbnails, RecordOpened, SettingsChecked, RunAccepted, RunHistory, LogTail,
-    StoredInspections, InspectionData, FeatureSets, Maps, MapData, NeighboursFound, Neighbourhoods, NeighbourhoodData,
+    StoredInspections, Evaluations, InspectionData, FeatureSets, Maps, MapData, NeighboursFound, Neighbourhoods,
+    NeighbourhoodData,
 )  # fmt: skip
 EVENTS = (
     RunChanged, RunRemoved, MetricsAppended, EventsAppended, InspectionStored, ViewRefused, JobChanged,

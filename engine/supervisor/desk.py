@@ -16,6 +16,7 @@ from engine.protocol import messages as m
 from engine.protocol import wire
 from engine.protocol.inspections import Array
 from engine.protocol.schema import DatasetInfo, misfit
+from engine.run_results import kept_results
 from engine.supervisor import settings
 from engine.supervisor.answers import Answers
 from engine.supervisor.catalogue import Catalogue, Methods
@@ -34,7 +35,7 @@ MAX_LOG_BYTES = 4_000_000
 Frames = list[bytes | memoryview]
 CHANGING = (
     m.StartImport, m.MakeSample, m.CancelJob, m.EditRecords, m.DeleteDataset, m.DryRun, m.StartRun, m.ControlRun,
-    m.ContinueRun, m.DeleteRun, m.Evaluate, m.HandOn, m.Project, m.ExamineDataset,
+    m.ContinueRun, m.DeleteRun, m.MarkRuns, m.Evaluate, m.HandOn, m.Project, m.ExamineDataset,
     m.StartCombine, m.StartExport, m.SetBudget, m.MakeFeatures, m.DeleteFeatures, m.MakeMap, m.DeleteMap,
     m.MakeNeighbourhood, m.CompareLayers,
 )  # fmt: skip
@@ -91,9 +92,11 @@ class Desk:
             m.ControlRun: self._control_run,
             m.ContinueRun: self._continue_run,
             m.DeleteRun: self._delete_run,
+            m.MarkRuns: self._mark_runs,
             m.FetchRun: self._fetch_run,
             m.FetchLog: self._fetch_log,
             m.ListInspections: self._list_inspections,
+            m.ListEvaluations: self._list_evaluations,
             m.FetchInspection: self._fetch_inspection,
             m.SetBudget: self._set_budget,
             m.StopEngine: self._stop_engine,
@@ -363,6 +366,9 @@ class Desk:
     def _delete_run(self, request: m.DeleteRun) -> None:
         self._rooms.runs.delete(request.run, self._done(request), self._failing(request))
 
+    def _mark_runs(self, request: m.MarkRuns) -> None:
+        self._rooms.runs.mark(request, self._done(request), self._failing(request))
+
     def read(self, request: m.Request, make: Callable[[], tuple[m.Reply, Sequence[Array]]]) -> None:
         """Have the disk thread make and encode a reply."""
 
@@ -412,6 +418,15 @@ class Desk:
         def make() -> tuple[m.Reply, Sequence[Array]]:
             steps = self._rooms.runs.folder(request.run).inspections()
             return m.StoredInspections(id=request.id, run=request.run, steps=steps), ()
+
+        self.read(request, make)
+
+    def _list_evaluations(self, request: m.ListEvaluations) -> None:
+        self._rooms.runs.require(request.run)
+
+        def make() -> tuple[m.Reply, Sequence[Array]]:
+            results = kept_results(self._rooms.runs.path(request.run))
+            return m.Evaluations(id=request.id, run=request.run, results=tuple(results)), ()
 
         self.read(request, make)
 

@@ -15,7 +15,8 @@ from engine.errors import RunError, SelfsightError
 from engine.protocol import messages as m
 from engine.protocol import wire
 from engine.protocol.inspections import Choice
-from engine.runs import RunFolder, extend, list_runs
+from engine.run_marks import checked_tags, mark_run
+from engine.runs import RunFolder, bin_run, extend, list_runs
 from engine.supervisor.children import Child
 from engine.supervisor.core import Core
 from engine.supervisor.devices import place_environment
@@ -222,11 +223,7 @@ class Runs:
         self.queue.remove(run)
 
         def move() -> None:
-            folder = self.folder(run)
-            if folder.is_owned:
-                raise RunError(f"{run} is in use by another process.", "Stop it there first.")
-            target = self._core.workspace.bin / f"{run}.{time.time_ns()}"
-            folder.path.rename(target)
+            bin_run(self._core.workspace, self.path(run))
             self._folders.pop(run, None)
             self._histories.pop(run, None)
 
@@ -236,6 +233,28 @@ class Runs:
             then()
 
         self._core.disk.do(move, done, failed)
+
+    def mark(self, request: m.MarkRuns, then: Then, failed: Failed) -> None:
+        """Tag runs, put them away or back; runs that train or wait as well.
+
+        Raises:
+            RunError: one of them is not here.
+            ConfigError: a tag cannot be one.
+        """
+        for run in request.runs:
+            self.require(run)
+        checked_tags(request.add)
+
+        def write() -> None:
+            for run in request.runs:
+                mark_run(self.path(run), add=request.add, remove=request.remove, archived=request.archived)
+
+        def done(_: None) -> None:
+            for run in request.runs:
+                self.refresh(run)
+            then()
+
+        self._core.disk.do(write, done, failed)
 
     def _queued(self, run: str, then: Then) -> Then:
         def done() -> None:

@@ -7,21 +7,18 @@ measures themselves (`engine.evaluation`), how protocols are called and what the
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 from typing import Any
 
-from engine.durable import write_atomic
 from engine.errors import ConfigError, DataError
 from engine.evaluation.protocols.setting import Progress, Protocol, Setting
 from engine.inspections.opened import OpenedRun
 from engine.protocol.evaluations import BY_NAME, unfit
-from engine.runs import utc_now
+from engine.run_results import keep_result
 
-__all__ = ["PROTOCOLS", "evaluate_run", "find_protocol", "keep_result", "kept_results"]
+__all__ = ["PROTOCOLS", "evaluate_run", "find_protocol"]
 
 PROTOCOLS = tuple(BY_NAME)
-RESULTS = "evaluations"  # folder in a run
 
 
 def find_protocol(name: str) -> Protocol:
@@ -35,29 +32,6 @@ def find_protocol(name: str) -> Protocol:
     module = importlib.import_module(f"engine.evaluation.protocols.{name.replace('-', '_')}")
     protocol: Protocol = module.PROTOCOL
     return protocol
-
-
-def keep_result(run_path: Path, result: dict[str, Any], dataset: str) -> Path:
-    """Keep a result in the run as `evaluations/PROTOCOL-DATASET-STEP.json`, in place of an older one of the same."""
-    folder = run_path / RESULTS
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{result['protocol']}-{dataset}-{result['details']['step']:07d}.json"
-    write_atomic(path, json.dumps(result | {"dataset": dataset, "time": utc_now()}, default=str).encode())
-    return path
-
-
-def kept_results(run_path: Path) -> list[dict[str, Any]]:
-    """Return the newest kept result of each protocol and dataset, oldest first; what cannot be read is left out."""
-    newest: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in (run_path / RESULTS).glob("*.json"):
-        try:
-            found = json.loads(path.read_bytes())
-            key, time = (str(found["protocol"]), str(found["dataset"])), str(found["time"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if key not in newest or time > str(newest[key]["time"]):
-            newest[key] = found
-    return sorted(newest.values(), key=lambda found: str(found["time"]))
 
 
 def evaluate_run(

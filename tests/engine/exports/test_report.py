@@ -9,10 +9,10 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from engine.evaluation.protocols import keep_result
 from engine.exports.curves import Curve, draw_curves, smoothed
 from engine.exports.formats import export_runs
 from engine.protocol.messages import RunEvent
+from engine.run_results import keep_result
 from engine.runs import RunFolder
 from tests.engine.exports.conftest import MakeRun
 
