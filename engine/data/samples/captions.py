@@ -1,9 +1,11 @@
 """Captions: pictures of two objects with a sentence about them, as a stream of three tasks.
 
-The tasks differ in shapes, colours, backgrounds and the order of words: plain pictures first, then other shapes and
-colours before textures, then combinations not seen before, before dark grounds. Sizes and places are common to all
-tasks, and what is the same is called by the same word: who begins with nothing knows no synonyms. Each object has a box
-and its attributes, so that words can be traced to regions. The captions of a task's test part are all different.
+Each task has its own kind of objects, ground and order of words: plain pictures first, then other shapes and colours
+before textures, then shapes and colours in the other's combination, before dark grounds. Like collections of
+photographs and captions from the web, tasks differ in their mixture, not in everything: each of these is of the task's
+own kind in `OWN_SHARE` of the records, and else of any. Sizes and places are common to all tasks, and what is the same
+is called by the same word: who begins with nothing knows no synonyms. Each object has a box and its attributes, so that
+words can be traced to regions. The captions of a task's test part are all different.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ SIZES = {"small": 3.6, "big": 6.2}  # radius in px
 QUARTERS = ("top left", "top right", "bottom left", "bottom right")
 ATTRIBUTES = ("shape", "colour", "size", "quarter")
 TASKS = ("plain", "textured", "dark")
+OWN_SHARE = 0.6  # of records whose ground or order of words, and of objects whose kind, is surely the task's own
 _PIECE = 1000
 _SEED = 20_251_111
 
@@ -67,14 +70,14 @@ def make_task(random: np.random.Generator, task: int, count: int, *, distinct: b
     attributes: list[Array] = []
     while len(attributes) < count:
         pair = _draw_pair(random, task)
-        caption = say(pair, task)
+        caption = say(pair, int(_kinds(random, task, 1)[0]))
         if distinct and caption in told:
             continue
         told.add(caption)
         captions.append(caption)
         attributes.append(pair)
     chosen = np.stack(attributes)  # (n, 2 objects, 4 attributes)
-    image = _background(random, task, count)
+    image = _backgrounds(random, _kinds(random, task, count))
     boxes = np.zeros((count, 2, 4))
     mask = np.zeros((count, SIDE, SIDE), np.uint8)
     axis = np.arange(SIDE) + 0.5
@@ -104,42 +107,48 @@ def make_task(random: np.random.Generator, task: int, count: int, *, distinct: b
     }
 
 
+def _kinds(random: np.random.Generator, task: int, count: int) -> Array:
+    """Return a kind for each of `count` (n,): mostly the task's own, else any."""
+    return np.where(random.uniform(size=count) < OWN_SHARE, task, random.integers(0, len(TASKS), count))
+
+
 def _draw_pair(random: np.random.Generator, task: int) -> Array:
     """Return the attributes (2, 4) of two objects in different quarters.
 
-    The first task has three shapes and colours, the second the other three, the last one shape of either kind in
-    a colour of the other.
+    Objects of the first kind have three shapes and colours, those of the second the other three, the last one shape of
+    either in a colour of the other.
     """
-    shape, colour = random.integers(0, 3, 2), random.integers(0, 3, 2)
-    if task == 1:
-        shape, colour = shape + 3, colour + 3
-    if task == 2:
-        late = random.integers(0, 2, 2)
-        shape, colour = shape + 3 * late, colour + 3 * (1 - late)
+    kind = _kinds(random, task, 2)
+    late = np.where(kind == 2, random.integers(0, 2, 2), kind)
+    shape = random.integers(0, 3, 2) + 3 * late
+    colour = random.integers(0, 3, 2) + 3 * np.where(kind == 2, 1 - late, late)
     return np.stack([shape, colour, random.integers(0, 2, 2), random.permutation(4)[:2]], axis=1)
 
 
-def say(pair: Array, task: int) -> str:
-    """Return the sentence about two objects, in the order of words of a task."""
+def say(pair: Array, kind: int) -> str:
+    """Return the sentence about two objects, in the order of words that the task of that number has."""
     told = [
         (tuple(SHAPES)[shape], tuple(COLOURS)[colour], tuple(SIZES)[size], QUARTERS[quarter])
         for shape, colour, size, quarter in pair.tolist()
     ]
-    if task == 0:
+    if kind == 0:
         return " and ".join(f"a {size} {colour} {shape} {quarter}" for shape, colour, size, quarter in told)
-    if task == 1:
+    if kind == 1:
         return ", ".join(f"{quarter} a {shape}, {size} and {colour}" for shape, colour, size, quarter in told)
     (shape, colour, size, quarter), other = told
     return f"a {colour} {size} {shape} is {quarter}; {other[3]} is something {other[1]}: a {other[2]} {other[0]}"
 
 
-def _background(random: np.random.Generator, task: int, count: int) -> Array:
-    if task == 0:
-        return np.broadcast_to(random.uniform(0.72, 0.95, (count, 1, 1, 1)), (count, SIDE, SIDE, 3))
-    if task == 1:
-        fine = smooth_noise(random, (count, 3), 14, (SIDE, SIDE)).transpose(0, 2, 3, 1)
-        return random.uniform(0.4, 0.6, (count, 1, 1, 3)) + 0.12 * fine
-    return 0.12 + 0.05 * np.abs(smooth_noise(random, (count, 1), 4, (SIDE, SIDE)).transpose(0, 2, 3, 1)) + np.zeros(3)
+def _backgrounds(random: np.random.Generator, kinds: Array) -> Array:
+    """Return the ground of each record, (n, 32, 32, 3): plain, textured or dark by its kind (n,)."""
+    grounds = np.zeros((len(kinds), SIDE, SIDE, 3))
+    plain, textured, dark = (kinds == number for number in range(len(TASKS)))
+    grounds[plain] = random.uniform(0.72, 0.95, (plain.sum(), 1, 1, 1))
+    fine = smooth_noise(random, (textured.sum(), 3), 14, (SIDE, SIDE)).transpose(0, 2, 3, 1)
+    grounds[textured] = random.uniform(0.4, 0.6, (textured.sum(), 1, 1, 3)) + 0.12 * fine
+    uneven = smooth_noise(random, (dark.sum(), 1), 4, (SIDE, SIDE)).transpose(0, 2, 3, 1)
+    grounds[dark] = 0.12 + 0.05 * np.abs(uneven)
+    return grounds
 
 
 def make_pieces() -> Iterator[Columns]:
@@ -159,7 +168,7 @@ CAPTIONS = Sample(
         records=len(TASKS) * (TRAIN + TEST),
         real=False,
         description="Two coloured objects and a sentence about them, 32 × 32 px, RGB, with boxes, attributes, regions; "
-        "a stream of three tasks with other shapes, colours, backgrounds and word orders. Generated.",
+        "a stream of three tasks that mix shapes, colours, backgrounds and word orders differently. Generated.",
         size_bytes=58_500_000,
     ),
     schema=Schema(
