@@ -81,10 +81,14 @@ class ExploreView(Page):
         self.scrubber = Scrubber(context.theme)
         self.pictures = RunPictures(context, self.model, self.watch, self, self)
         self.shown = ShownMap(context.client, self.target, self.maps, self.pictures, self.map, self.scrubber, self)
-        self._make_header()
-        self._lay_out()
-        self._connect()
-        self._fill()
+        self.unbuilt += [
+            self._make_header,
+            self._make_centre,
+            self._make_sides,
+            self._lay_out,
+            self._connect,
+            self._fill,
+        ]
 
     # ── building ─────────────────────────────────────────────────────────────────────────────────
 
@@ -102,7 +106,7 @@ class ExploreView(Page):
         self.tabs = self.header.add_tabs()
         self.tabs.currentChanged.connect(self._turn)
 
-    def _lay_out(self) -> None:
+    def _make_centre(self) -> None:
         theme, context = self.context.theme, self.context
         self.empty = EmptyState(
             theme,
@@ -122,6 +126,10 @@ class ExploreView(Page):
         column.addWidget(self.stack, 1)
         column.addWidget(self.scrubber)
         self.centre = self._panel("View", "explore-view", body)
+        self._add_controls(self.near_view.header_widgets(), NEAR_TAB)
+
+    def _make_sides(self) -> None:
+        theme, context = self.context.theme, self.context
         self.panel = MapPanel(theme, self.maps, self.map)
         self.survey = SurveyPanel(context, self.near, self.target)
         self.left_stack = QStackedWidget()
@@ -129,12 +137,14 @@ class ExploreView(Page):
         self.left_stack.addWidget(self.survey)
         self.left = self._panel("Map", "explore-settings", self.left_stack)
         self.left.setMinimumWidth(220)
+
+    def _lay_out(self) -> None:
+        theme, context = self.context.theme, self.context
         self.strip = NeighboursStrip(context, self.near, self.target)
         self.strip_panel = self._panel("Nearest neighbours", "explore-neighbours", self.strip)
         self.strip.qualifier_changed.connect(self.strip_panel.set_qualifier)
         for control in self.strip.header_widgets():
             self.strip_panel.add_control(control)
-        self._add_controls(self.near_view.header_widgets(), NEAR_TAB)
         self.selected = SelectionPanel(context, self.selection, self.map, self.edits, self.survey.duplicates_within)
         self.selection_panel = self._panel("Selection", "explore-selection", self.selected)
         self.selection_panel.setMinimumWidth(280)
@@ -218,6 +228,7 @@ class ExploreView(Page):
         view: str | None = None,
     ) -> None:
         """Open a run; its own data or another dataset; select records; turn to a tab."""
+        self.finish()
         if run and self.model.summary(run) is not None:
             self.target.set(run=run)
         if dataset is not None:
@@ -484,6 +495,7 @@ class ExploreView(Page):
 
     def showEvent(self, event: QShowEvent) -> None:
         """Go on watching."""
+        self.finish()
         super().showEvent(event)
         self.watch.set_in_sight(True)
         if not self._is_sized:

@@ -7,9 +7,9 @@ import logging
 import traceback
 from collections.abc import Callable
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QStackedWidget, QWidget
 
 from app.actions import Action
 from app.context import AppContext
@@ -52,6 +52,7 @@ class Places(QStackedWidget):
         self.pages: dict[str, QWidget] = {}
         self.place = ""
         self._way: list[str] = []
+        self._waiting: dict[str, list[Callable[[], None]]] = {}  # what is called when a page is whole
         self._new: dict[str, QMainWindow] = {}  # not laid out yet: docks take sizes only in a window that is shown
 
     def go(self, place: str, **item: object) -> None:
@@ -66,9 +67,10 @@ class Places(QStackedWidget):
             self._way.append(self.place)
             del self._way[:-50]
         self._open(place)
-        show = getattr(self.pages[place], "show_item", None)
+        page = self.pages[place]
+        show = getattr(page, "show_item", None)
         if item and show is not None:
-            show(**item)
+            self._when_built(place, lambda: show(**item))
 
     def back(self) -> None:
         """Open the place one came from."""
@@ -90,29 +92,62 @@ class Places(QStackedWidget):
     def build(self, place: str) -> None:
         """Make a page without showing it; one that is there already stays."""
         if place not in self.pages:
-            self.pages[place] = self._make(place)
-            self.addWidget(self.pages[place])
-            # in a turn of its own, unless it is opened at once: making and dressing take as long as one another
-            page = self.pages[place]
-            QTimer.singleShot(NEXT_TURN_MS, page, lambda: self._context.theme.dress(page, later=True))
+            self.pages[place] = page = self._make(place)
+            self.addWidget(page)
+            QTimer.singleShot(NEXT_TURN_MS, page, lambda: self._go_on(place, page))
+
+    def _go_on(self, place: str, page: QWidget) -> None:
+        """Make a page a piece in each turn, so that none takes long; then let it be dressed."""
+        try:
+            if isinstance(page, Page) and page.build_next():
+                QTimer.singleShot(NEXT_TURN_MS, page, lambda: self._go_on(place, page))
+                return
+        except Exception as error:
+            logger.exception("the page %s cannot be opened", place)
+            self._waiting.pop(place, None)
+            self._put_in_place(place, self._failed(place, error))
+            return
+        self._context.theme.dress(page, later=True)
+        for call in self._waiting.pop(place, []):
+            call()
+
+    def _when_built(self, place: str, call: Callable[[], None]) -> None:
+        """Call at once if nothing of a page is missing, else when it is whole."""
+        page = self.pages[place]
+        if not isinstance(page, Page) or not (page.unbuilt or place in self._waiting):
+            call()
+        elif self.isVisible():
+            self._waiting.setdefault(place, []).append(call)
+        else:  # nobody sees that it takes a while
+            page.finish()
+            call()
 
     def _open(self, place: str) -> None:
         if place not in self.pages:
             self.build(place)
-        self._context.theme.dress(self.pages[place], later=True)
         self.place = place
-        if place in self._new:
-            self._show(place)
-        else:  # seen before, perhaps in another theme
-            self._context.theme.prepare(self.pages[place], lambda: self._show(place))
+        self._when_built(place, lambda: self._prepare(place))
         self.opened.emit(place)
+
+    def _prepare(self, place: str) -> None:
+        """Dress a page, a piece in each turn if the window is there to be held up, and show it."""
+        page, theme = self.pages[place], self._context.theme
+        theme.dress(page, later=True)
+        if place in self._new and not self.isVisible():
+            self._show(place)
+        else:
+            theme.prepare(page, lambda: self._show(place))
 
     def _show(self, place: str) -> None:
         if place != self.place:
             return  # somebody went on
-        self.setCurrentWidget(self.pages[place])
+        page = self.pages[place]
+        self.setCurrentWidget(page)
         if self.isVisible():
             QTimer.singleShot(0, self, self._lay_out_new)
+            if place in self._new and isinstance(page, Page):  # its docks are painted one by one
+                docks = page.findChildren(QDockWidget, options=Qt.FindChildOption.FindDirectChildrenOnly)
+                self._context.theme.veil([page.header, *docks])
 
     def showEvent(self, event: QShowEvent) -> None:
         """Lay out the pages that were opened before the window was shown."""
@@ -149,8 +184,20 @@ class Places(QStackedWidget):
         state.action_wanted.connect(lambda: self._again(place))
         return state
 
-    def _again(self, place: str) -> None:
+    def _put_in_place(self, place: str, page: QWidget) -> None:
+        """Put another widget in the place of a page that could not be finished."""
+        self._take_away(place)
+        self.pages[place] = page
+        self.addWidget(page)
+        self._context.theme.dress(page, later=True)
+        self._show(place)
+
+    def _take_away(self, place: str) -> None:
         old = self.pages.pop(place)
+        self._new.pop(place, None)
         self.removeWidget(old)
         old.deleteLater()
+
+    def _again(self, place: str) -> None:
+        self._take_away(place)
         self._open(place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QFontMetrics, QKeySequence, QPainter, QPaintEvent, QPalette, QPen, QResizeEvent
@@ -338,6 +338,7 @@ class Page(QMainWindow):
         self.setDockNestingEnabled(True)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
         self.setAnimated(not theme.reduced_motion)
+        self.unbuilt: list[Callable[[], None]] = []  # what is made in turns to come, the first one next
         self._sizes: list[tuple[Sequence[QDockWidget], Sequence[int], Qt.Orientation]] = []
         self.layout_history = LayoutHistory(self)
         self.undo_action = QAction("Undo", self)
@@ -356,6 +357,18 @@ class Page(QMainWindow):
             super().resizeDocks(docks, sizes, orientation)
         else:
             self._sizes.append((docks, sizes, orientation))
+
+    def build_next(self) -> bool:
+        """Make the next piece of what is made in turns; return whether there was one."""
+        if not self.unbuilt:
+            return False
+        self.unbuilt.pop(0)()
+        return True
+
+    def finish(self) -> None:
+        """Make at once all that is made in turns."""
+        while self.build_next():
+            pass
 
     def undo(self) -> bool:
         """Take the last change back, here of the layout; return whether there was one."""

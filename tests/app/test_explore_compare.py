@@ -60,6 +60,7 @@ def test_that_explore_watches_only_the_open_tab(qtbot: QtBot, theme: Theme) -> N
 
 def test_that_explore_without_runs_says_what_to_do(qtbot: QtBot, theme: Theme) -> None:
     view = ExploreView(make_context(theme, empty_snapshot()))
+    view.finish()
     qtbot.addWidget(view)
     assert view.stack.currentWidget() is view.empty
 

@@ -107,6 +107,49 @@ def test_that_a_page_that_cannot_be_loaded_says_so_and_can_be_tried_again(
     assert isinstance(window.places.currentWidget(), ToyView)
 
 
+class TurnsView(ToyView):
+    """A page made in two turns."""
+
+    def __init__(self, context: AppContext) -> None:
+        super().__init__(context)
+        self.made: list[str] = []
+        self.unbuilt += [lambda: self.made.append("first"), lambda: self.made.append("second")]
+
+    def show_item(self, **item: object) -> None:
+        self.shown.append({"made": tuple(self.made), **item})
+
+
+def test_that_a_page_made_in_turns_is_shown_and_given_its_item_when_it_is_whole(
+    window: MainWindow, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "load_view", lambda _name, context: TurnsView(context))
+    with qtbot.waitExposed(window):
+        window.show()
+    window.go("data")
+    qtbot.waitUntil(lambda: window.places.currentWidget() is window.places.pages["data"])
+    window.go("runs", run="a")
+    assert page(window, "runs").made == []
+    assert window.places.currentWidget() is not window.places.pages["runs"]
+    qtbot.waitUntil(lambda: window.places.currentWidget() is window.places.pages["runs"])
+    assert page(window, "runs").shown == [{"made": ("first", "second"), "run": "a"}]
+
+
+def test_that_a_page_that_breaks_while_it_is_made_in_turns_says_so(
+    window: MainWindow, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(_name: str, context: AppContext) -> Page:
+        view = TurnsView(context)
+        view.unbuilt.append(lambda: print(view.nothing))  # type: ignore[attr-defined]
+        return view
+
+    monkeypatch.setattr(places, "load_view", make)
+    with qtbot.waitExposed(window):
+        window.show()
+    window.go("runs", run="a")
+    qtbot.waitUntil(lambda: isinstance(window.places.currentWidget(), FailedState))
+    assert "has no attribute 'nothing'" in window.places.currentWidget().text.text()  # type: ignore[attr-defined]
+
+
 def test_that_an_unknown_place_is_refused(window: MainWindow) -> None:
     with pytest.raises(KeyError):
         window.go("nowhere")

@@ -171,11 +171,12 @@ def test_that_after_a_change_of_the_theme_every_page_wears_the_new_sheet(
 
 
 def test_that_a_page_that_is_opened_during_a_change_of_the_theme_is_dressed_before_it_is_seen(
-    window: MainWindow, theme: Theme, slices: Slices
+    window: MainWindow, theme: Theme, slices: Slices, qtbot: QtBot
 ) -> None:
     theme.set_mode("dark")
     window.go("methods")
     page = window.places.pages["methods"]
+    qtbot.waitUntil(lambda: window.places.currentWidget() is page, timeout=20_000)
     seen = sheets_in(page, lambda widget: widget.isVisibleTo(page))
     assert len(seen) > 30
     assert all(theme.hex("accent") in sheet for sheet in seen)
@@ -233,7 +234,7 @@ def test_that_no_slice_of_building_a_long_form_is_above_the_stall_budget(
     assert longest < BUDGET_S * slowness
 
 
-def test_that_a_page_made_ahead_is_the_one_that_is_shown(window: MainWindow, engine: FakeEngine) -> None:
+def test_that_a_page_made_ahead_is_the_one_that_is_shown(window: MainWindow, engine: FakeEngine, qtbot: QtBot) -> None:
     window.show()
     window.go("data")
     engine.connect_with()
@@ -241,4 +242,4 @@ def test_that_a_page_made_ahead_is_the_one_that_is_shown(window: MainWindow, eng
     made = window.places.pages["methods"]
     assert not made.isVisible()
     window.go("methods")
-    assert window.places.currentWidget() is made
+    qtbot.waitUntil(lambda: window.places.currentWidget() is made, timeout=20_000)
