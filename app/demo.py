@@ -122,7 +122,8 @@ class Demo(QObject):
         """Go to a page, let it settle, keep what it shows."""
         self.context.go(place, **item)
         until = time.monotonic() + SETTLE_S
-        yield lambda: time.monotonic() > until
+        places, theme = self.window.places, self.context.theme
+        yield lambda: time.monotonic() > until and places.place_shown() == place and not theme.is_dressing()
         self.out.mkdir(parents=True, exist_ok=True)
         with self.stall.excused():
             self.window.grab().save(str(self.out / f"{name}.png"))

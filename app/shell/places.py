@@ -77,6 +77,11 @@ class Places(QStackedWidget):
         if self._way:
             self._open(self._way.pop())
 
+    def place_shown(self) -> str:
+        """Return the place that can be seen: `place` as soon as its page is made and dressed."""
+        shown = self.currentWidget()
+        return next((name for name, page in self.pages.items() if page is shown), "")
+
     def reset_layout(self) -> None:
         """Lay the docks of the open page as when it was made."""
         page = self.pages.get(self.place)
