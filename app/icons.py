@@ -64,6 +64,7 @@ ICONS: Final[dict[str, str]] = {
     "recompute": "arrows-clockwise",
     "again": "timer",
     "delete": "trash",
+    "archive": "archive",
     "exclude": "minus-circle",
     "label": "tag",
     "subset": "bookmark",

@@ -12,16 +12,17 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QShowEvent
-from PySide6.QtWidgets import QComboBox, QMenu, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QStackedWidget, QVBoxLayout, QWidget
 
 from app.context import AppContext
 from app.pages.compare_groups import Group, group_runs, mean_curve
 from app.pages.compare_layers import LayerComparison
 from app.pages.compare_model import MOST_RUNS, differing_settings, unequal_budget
+from app.pages.compare_pick import RunPicker
 from app.pages.compare_results import NAMES, PERCENT, ResultsModel, make_results_table
 from app.pages.compare_sample import SampleStrip
 from app.pages.handing_on import HandingOn
-from app.pages.run_facts import batch_size, dataset_name, run_title
+from app.pages.run_facts import batch_size, dataset_name
 from app.theme import set_state
 from app.viewers import make_viewer
 from app.viewers.curve_plot import CurvePlot
@@ -52,8 +53,10 @@ class CompareView(Page):
         self.handing_on = HandingOn(context, self)
         self.amount = label("", "small")
         self.add_button = Button(theme, "Add run", icon="add")
-        self.add_menu = QMenu(self)
-        self.add_menu.aboutToShow.connect(self._fill_menu)
+        self.add_menu = RunPicker(context, self)
+        self.add_menu.aboutToShow.connect(lambda: self.add_menu.show_chosen(self.chosen))
+        self.add_menu.wanted.connect(self._add)
+        self.add_menu.unwanted.connect(self.remove)
         self.add_button.setMenu(self.add_menu)
         self.clear_button = Button(theme, "Clear", icon="clear", kind="quiet", tip="Take all runs out")
         self.clear_button.clicked.connect(lambda: self.show_item(runs=[]))
@@ -192,17 +195,8 @@ class CompareView(Page):
         known = sorted(self.context.workspace.runs.values(), key=lambda run: run.spec.created, reverse=True)
         self.show_item(runs=[run.run for run in known if run.step > 0][:2])
 
-    def _fill_menu(self) -> None:
-        self.add_menu.clear()
-        workspace = self.context.workspace
-        known = sorted(workspace.runs.values(), key=lambda run: run.spec.created, reverse=True)
-        for summary in known[:40]:
-            action = self.add_menu.addAction(f"{run_title(summary, workspace.methods)}, {summary.state}")
-            action.setCheckable(True)
-            action.setChecked(summary.run in self.chosen)
-            action.triggered.connect(
-                lambda checked, name=summary.run: self.show_item(run=name) if checked else self.remove(name)
-            )
+    def _add(self, runs: Sequence[str]) -> None:
+        self.show_item(runs=[*self.chosen, *runs])
 
     def _runs_changed(self) -> None:
         self.chosen = [run for run in self.chosen if run in self.context.workspace.runs]

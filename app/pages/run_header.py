@@ -21,9 +21,10 @@ from PySide6.QtWidgets import (
 from app.pages.handing_on import TITLES
 from app.pages.run_facts import banner, progress_line, run_title
 from app.pages.runs_model import RunsModel
+from app.pages.runs_tags import TagMenu
 from app.theme import Theme
 from app.widgets.buttons import Button
-from app.widgets.chips import StateChip
+from app.widgets.chips import Chip, StateChip
 from app.widgets.empty import Banner
 from app.widgets.panel import PageHeader, label
 from engine.protocol.evaluations import BY_NAME
@@ -121,6 +122,7 @@ class RunHeader(QWidget):
     action_wanted = Signal(str)  # pause, resume, stop, checkpoint, kill
     duplicate_wanted = Signal()
     delete_wanted = Signal()
+    archive_wanted = Signal()
     kill_wanted = Signal()
     copy_wanted = Signal()
     log_wanted = Signal()
@@ -154,6 +156,8 @@ class RunHeader(QWidget):
         self.more.setMenu(self.more_menu)
         self.entries: dict[str, QAction] = {}
         header.add_fact(self.chip)
+        self.tags_chip = Chip()
+        header.add_fact(self.tags_chip)
         header.add_fact(self.facts)
         for button in (self.back, self.views, self.continue_button, self.pause, self.checkpoint, self.duplicate):
             header.add_action(button)
@@ -206,6 +210,10 @@ class RunHeader(QWidget):
             action = export.addAction(title)
             action.triggered.connect(lambda _checked=False, form=form: self.export_wanted.emit(form))
         self.entries["export"] = export.menuAction()
+        self.tags = TagMenu(parent=self.more_menu)
+        self.more_menu.addMenu(self.tags).setIcon(self._theme.icon("label"))
+        entry("archive", "Archive", "archive", self.archive_wanted.emit)
+        self.more_menu.addSeparator()
         entry("copy", "Copy as command", "command", self.copy_wanted.emit, "Ctrl+Shift+C")
         entry("log", "Open log", "log", self.log_wanted.emit)
         entry("folder", "Open folder", "open folder", self.folder_wanted.emit)
@@ -255,6 +263,8 @@ class RunHeader(QWidget):
             reason = model.refusal(summary.run, name)
             self.entries[name].setEnabled(not reason)
             self.entries[name].setToolTip(reason)
+        self.tags_chip.show_fact(", ".join(summary.tags))
+        self.entries["archive"].setText("Back to the list" if summary.archived else "Archive")
         self._suggested = summary.steps
         level, sentence, resume = banner(summary)
         self.banner.setVisible(bool(sentence))

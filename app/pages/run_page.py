@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QHideEvent, QShowEvent
@@ -48,6 +49,8 @@ class RunPage(Page):
         self.pictures = RunPictures(context, model, self.watch, self.docks, self)
         self.is_laid_out = False  # the panels are dressed before they are laid out
         self._ask: QMessageBox | None = None
+        self._kept: tuple[dict[str, Any], ...] = ()  # evaluations in the run's folder
+        self._asked_kept = ("", 0)  # for which run, and how many of its jobs had ended then
         self._to_refresh: list[Callable[[RunSummary, RunHistoryModel], None]] = []
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -68,6 +71,9 @@ class RunPage(Page):
         bar.duplicate_wanted.connect(self.duplicate)
         bar.delete_wanted.connect(self.ask_delete)
         bar.kill_wanted.connect(self.ask_kill)
+        bar.archive_wanted.connect(self.archive)
+        bar.tags.changed.connect(lambda add, remove: self.model.mark([self.run], add=add, remove=remove))
+        bar.tags.aboutToShow.connect(self._fill_tags)
         bar.copy_wanted.connect(self.copy_command)
         bar.log_wanted.connect(self.open_log)
         bar.folder_wanted.connect(self.open_folder)
@@ -78,6 +84,7 @@ class RunPage(Page):
         bar.views_menu.aboutToShow.connect(self._fill_views_menu)
         self.model.failed.connect(lambda run, text: bar.show_failure(text) if run in {self.run, ""} else None)
         self.model.log_arrived.connect(self._show_log)
+        self.model.evaluations_arrived.connect(self._take_kept)
 
     def _connect_workspace(self) -> None:
         workspace = self.context.workspace
@@ -97,6 +104,7 @@ class RunPage(Page):
             if self.run and self.docks.infos:
                 self.docks.remember()
             self.run = run
+            self._kept, self._asked_kept = (), ("", 0)
             self.bar.failure.hide()
             self.watch.set_run(run)
             self.docks.log.clear()
@@ -199,9 +207,18 @@ class RunPage(Page):
         self.docks.events.show_events(history.events)
 
     def _jobs_changed(self) -> None:
-        columns, rows = evaluation_rows(self.model.jobs(self.run, "evaluate"))
-        self.docks.evaluations.show_rows(columns, rows)
+        jobs = self.model.jobs(self.run, "evaluate")
+        done = sum(job.state == "done" for job in jobs)
+        if (self.run, done) != self._asked_kept and self.run:
+            self._asked_kept = (self.run, done)
+            self.model.fetch_evaluations(self.run)
+        self.docks.evaluations.show_rows(*evaluation_rows(jobs, self._kept))
         self.pictures.jobs_changed(self.model.jobs(self.run, "project"))
+
+    def _take_kept(self, run: str, results: tuple[dict[str, Any], ...]) -> None:
+        if run == self.run:
+            self._kept = results
+            self.docks.evaluations.show_rows(*evaluation_rows(self.model.jobs(run, "evaluate"), results))
 
     def showEvent(self, event: QShowEvent) -> None:
         """Go on watching."""
@@ -240,6 +257,17 @@ class RunPage(Page):
         """Evaluate the newest checkpoint, and show the results panel."""
         self.model.evaluate(self.run, protocol)
         self._reveal("evaluations")
+
+    def archive(self) -> None:
+        """Put the run away, or back into the list."""
+        summary = self.summary
+        if summary is not None:
+            self.model.mark([self.run], archived=not summary.archived)
+
+    def _fill_tags(self) -> None:
+        summary = self.summary
+        every = list(self.context.workspace.runs.values())
+        self.bar.tags.show_runs([summary] if summary is not None else [], every)
 
     def copy_command(self) -> None:
         """Put the command line that does this run again on the clipboard."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from PySide6.QtCore import QObject, Signal
@@ -23,6 +23,7 @@ class RunsModel(QObject):
 
     failed = Signal(str, str)  # run, sentence
     log_arrived = Signal(str, str)  # run, text
+    evaluations_arrived = Signal(str, tuple)  # run, results as `Evaluations` holds them
 
     def __init__(self, client: Client, workspace: WorkspaceModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -73,6 +74,16 @@ class RunsModel(QObject):
         """Move a run into the bin."""
         self._send(run, messages.DeleteRun(id=self._client.new_id(), run=run))
 
+    def mark(
+        self, runs: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = (), archived: bool | None = None
+    ) -> None:
+        """Tag runs, put them away or back (None = as they are)."""
+        if runs:
+            request = messages.MarkRuns(
+                id=self._client.new_id(), runs=tuple(runs), add=tuple(add), remove=tuple(remove), archived=archived
+            )
+            self._send(runs[0], request)
+
     def evaluate(self, run: str, protocol: str) -> None:
         """Evaluate the run's newest checkpoint as a job."""
         self._send(run, messages.Evaluate(id=self._client.new_id(), run=run, protocol=protocol))
@@ -95,6 +106,17 @@ class RunsModel(QObject):
                 self.log_arrived.emit(run, f"The log cannot be read. {failure_text(reply)}")
 
         self._client.send(messages.FetchLog(id=self._client.new_id(), run=run), take)
+
+    def fetch_evaluations(self, run: str) -> None:
+        """Ask for the evaluations that are kept in a run; `evaluations_arrived` follows."""
+
+        def take(reply: Message, _arrays: list[Array]) -> None:
+            if isinstance(reply, messages.Evaluations):
+                self.evaluations_arrived.emit(run, reply.results)
+            else:
+                self.failed.emit(run, f"Kept evaluations cannot be read. {failure_text(reply)}")
+
+        self._client.send(messages.ListEvaluations(id=self._client.new_id(), run=run), take)
 
     def fetch_pictures(self, run: str, records: tuple[int, ...], px: int, then: Callable[[Array], None]) -> None:
         """Ask for pictures of records of the run's dataset; `then` gets (N, 3, px, px) uint8."""

@@ -27,7 +27,8 @@ class RunsView(Page):
             margin.hide()
         self.undo_action.setEnabled(False)  # the live page inside has its own
         self.model = RunsModel(context.client, context.workspace, self)
-        self.list = RunsList(context)
+        self.list = RunsList(context, self.model)
+        self.model.failed.connect(self._say_why)
         self._page: RunPage | None = None
         self.stack = QStackedWidget()
         self.stack.addWidget(self.list)
@@ -78,6 +79,10 @@ class RunsView(Page):
                 self.show_list()
         else:
             self.page.open(run)
+
+    def _say_why(self, _run: str, text: str) -> None:
+        if self.stack.currentWidget() is self.list:
+            self.context.notices.post(text, "error", toast=False)
 
     def _refusal(self, action: str) -> str:
         if self.stack.currentWidget() is not self.page:

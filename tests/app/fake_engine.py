@@ -120,6 +120,7 @@ def ready_engine() -> FakeEngine:
     engine = FakeEngine()
     engine.answer(messages.ListMethods, lambda r: (messages.Methods(id=r.id, methods=sample_methods()), []))
     engine.answer(messages.ListSamples, lambda r: (messages.SampleList(id=r.id, samples=sample_samples()), []))
+    engine.answer(messages.ListEvaluations, lambda r: (messages.Evaluations(id=r.id, run=r.run, results=()), []))
     engine.answer(messages.FetchRun, lambda r: (sample_history(r), []))
     return engine
 

@@ -16,6 +16,7 @@ from app.actions import ActionRegistry
 from app.context import AppContext
 from app.notices import Notices
 from app.pages.exporting import export
+from app.pages.run_evaluations import evaluation_rows
 from app.pages.run_facts import banner, progress_line
 from app.pages.run_page import RunPage
 from app.pages.runs_table import NAME, STATE, STEPS, RunTableModel
@@ -24,7 +25,7 @@ from app.theme import Theme
 from app.viewers.step_time import newest_times
 from app.workspace_model import WorkspaceModel
 from engine.protocol import messages
-from engine.protocol.evaluations import EVALUATIONS
+from engine.protocol.evaluations import BY_NAME, EVALUATIONS
 from engine.protocol.messages import Failure, JobSummary, MetricsRow, Watch
 from tests.app.fake_engine import FakeEngine, empty_snapshot, sample_run, sample_snapshot, sample_spec
 from tests.app.run_data import LATEST, attention, embedding, reconstruction, running_engine
@@ -317,7 +318,45 @@ def test_that_an_evaluation_becomes_a_job_with_its_result(opened: Opened) -> Non
         opened.page.docks.evaluations.index(0, column).data().replace("\u202f", " ")
         for column in range(opened.page.docks.evaluations.columnCount())
     ]
-    assert row == ["kNN, k = 20", "accuracy", "71.4 %", "± 0.9", "31.0 %", "10.0 %", "done"]
+    assert row == ["kNN, k = 20", "accuracy", "71.4 %", "± 0.9", "31.0 %", "10.0 %", "", "", "done"]
+
+
+KEPT = {
+    "run": RUN,
+    "protocol": "linear",
+    "metric": "accuracy",
+    "value": 0.5,
+    "interval": [0.4, 0.6],
+    "details": {"step": 1200},
+    "dataset": "textures",
+    "time": "2026-11-20T10:00:00+00:00",
+}
+
+
+def kept_job(state: Any = "done", **changes: Any) -> JobSummary:
+    result = {name: value for name, value in KEPT.items() if name not in {"dataset", "time"}} | changes
+    title = f"Evaluate {RUN}: {result['protocol']}"
+    return JobSummary(job="e", kind="evaluate", title=title, state=state, subject=RUN, result=result)
+
+
+def test_that_evaluations_kept_in_a_run_stand_beside_those_of_jobs_and_once() -> None:
+    _, rows = evaluation_rows([kept_job(), kept_job("running", protocol="knn")], [KEPT])
+    assert [row[0] for row in rows] == ["kNN, k = 20", BY_NAME["linear"].title]
+    assert [text.replace("\u202f", " ") for text in rows[1][6:8]] == ["textures", "1 200"]
+
+
+def test_that_a_result_of_another_step_is_a_row_of_its_own() -> None:
+    _, rows = evaluation_rows([kept_job(details={"step": 2400})], [KEPT])
+    assert [row[7].replace("\u202f", " ") for row in rows] == ["2 400", "1 200"]
+
+
+def test_that_kept_evaluations_are_asked_for_when_a_run_opens_and_again_when_a_job_ends(opened: Opened) -> None:
+    assert [request.run for request in opened.engine.requests(messages.ListEvaluations)] == [RUN]
+    kept = messages.Evaluations(id="", run=RUN, results=(KEPT,))
+    opened.engine.answer(messages.ListEvaluations, lambda _request: (kept, []))
+    opened.engine.emit_event(messages.JobChanged(job=kept_job()))
+    assert opened.page.docks.evaluations.rowCount() == 1
+    assert opened.page.docks.evaluations.index(0, 6).data() == "textures"
 
 
 def test_that_the_evaluate_menu_lists_what_fits_and_says_why_the_rest_does_not(opened: Opened) -> None:

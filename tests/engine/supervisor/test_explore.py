@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine.protocol import messages as m
+from engine.run_results import keep_result
 from engine.runs import RunFolder
 from engine.training.link import NullLink
 from engine.training.loop import run_training
@@ -20,9 +21,18 @@ RUN = "explored"
 
 
 @pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainWindow]:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("explore") / "workspace"
+
+
+@pytest.fixture(scope="module")
+def folder(root: Path, window: PlainWindow) -> Path:
+    return root / "runs" / RUN
+
+
+@pytest.fixture(scope="module")
+def window(root: Path) -> Iterator[PlainWindow]:
     """A window of an engine whose workspace has a run with checkpoints after steps 1 and 2."""
-    root = tmp_path_factory.mktemp("explore") / "workspace"
     workspace = Workspace(root)
     workspace.datasets.mkdir(parents=True, exist_ok=True)
     training = {"steps": 2, "batch_size": 4, "evaluate_every": 0, "checkpoint_every": 1, "checkpoint_minutes": 0}
@@ -100,6 +110,28 @@ def test_that_a_map_job_that_is_cancelled_leaves_no_map_behind(window: PlainWind
     assert isinstance(before, m.Maps)
     assert isinstance(after, m.Maps)
     assert after.maps == before.maps
+
+
+def test_that_a_run_is_tagged_and_put_away_and_every_window_hears_of_it(window: PlainWindow) -> None:
+    window.ask(m.MarkRuns(id=new_id(), runs=(RUN,), add=("paper",), archived=True))
+    event = window.wait_for(lambda event: isinstance(event, m.RunChanged) and event.summary.archived)
+    assert isinstance(event, m.RunChanged)
+    assert event.summary.tags == ("paper",)
+
+
+def test_that_runs_are_not_marked_when_one_of_them_is_not_here(window: PlainWindow) -> None:
+    reply = window.ask(m.MarkRuns(id=new_id(), runs=(RUN, "gone"), add=("never",)))
+    assert isinstance(reply, m.Failed)
+    assert "gone" in reply.failure.message
+
+
+def test_that_evaluations_kept_in_a_run_are_listed(window: PlainWindow, folder: Path) -> None:
+    keep_result(folder, {"run": RUN, "protocol": "knn", "value": 0.5, "details": {"step": 2}}, "pictures")
+    reply = window.ask(m.ListEvaluations(id=new_id(), run=RUN))
+    assert isinstance(reply, m.Evaluations)
+    assert [(found["protocol"], found["dataset"], found["value"]) for found in reply.results] == [
+        ("knn", "pictures", 0.5)
+    ]
 
 
 def test_that_a_selection_becomes_a_dataset_of_just_these_records(window: PlainWindow) -> None:
