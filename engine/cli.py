@@ -20,7 +20,7 @@ from typing import NoReturn
 import msgspec
 
 from engine.errors import ConfigError, SelfsightError
-from engine.protocol.messages import EXPORT_FORMATS
+from engine.protocol.messages import EXPORT_FORMATS, TABLE_FORMATS
 
 STOPPED = 130
 Add = Callable[[str, str], argparse.ArgumentParser]
@@ -155,7 +155,10 @@ def _add_run_commands(add: Add) -> None:
     embed = add("embed", "write the features of every record")
     embed.add_argument("run", type=Path, metavar="DIR")
     embed.add_argument("--data", type=Path, metavar="FILE.h5")
-    embed.add_argument("--out", type=Path, required=True, metavar="FILE.parquet")
+    embed.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help=".parquet, .npz or .csv; for projector a new folder"
+    )
+    embed.add_argument("--format", default="", choices=("", *TABLE_FORMATS), help="default: by the ending")
 
     export = add("export", "hand a run's result to other tools")
     export.add_argument("runs", type=Path, nargs="+", metavar="DIR", help="run folder; a report takes several")
@@ -194,6 +197,7 @@ def _add_explore_commands(add: Add) -> None:
     chosen(mapped, 10_000, "records to show at most; 0 = all")
 
     near = add("neighbours", "say which records are nearest to a record, a file or a text")
+    mapped.add_argument("--format", default="", choices=("", *TABLE_FORMATS), help="of --out; projector: a new folder")
     near.add_argument("run", type=Path, metavar="DIR")
     near.add_argument("--record", type=int, metavar="N")
     near.add_argument("--file", type=Path, metavar="PATH")

@@ -75,7 +75,16 @@ def writable(path: Path, what: str, suffix: str) -> Path:
     """
     if path.suffix.lower() != suffix:
         raise ConfigError(f"The {what} must end in {suffix}; {path.name} does not.", f"Use {path.stem}{suffix}.")
-    if path.exists():
+    return new_place(path)
+
+
+def new_place(path: Path) -> Path:
+    """Return the path of a file or folder to be made; an empty folder counts as none.
+
+    Raises:
+        ConfigError: there is something already.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigError(f"{path} exists already.", "Choose another name, or remove it first.")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
@@ -503,14 +512,16 @@ def _list_protocols(path: Path, dataset_path: str) -> Outcome:
 
 
 def embed(options: argparse.Namespace) -> Outcome:
-    """Write features to Parquet."""
-    from engine.evaluation.export import write_features
+    """Write features as a table."""
+    from engine.exports.features import write_features
+    from engine.exports.tables import table_format
     from engine.inspections.opened import OpenedRun
 
-    out = writable(options.out, "feature file", ".parquet")
+    form = table_format(options.out, options.format)
+    out = new_place(options.out)
     dataset = str(existing(options.data, "dataset")) if options.data else ""
     with OpenedRun(run_path(options), dataset_path=dataset) as run:
-        rows, width = write_features(run, out, ConsoleProgress())
+        rows, width = write_features(run, out, form, ConsoleProgress())
     return Outcome(
         f"{rows} × {width} features in {out}", {"out": str(out), "records": rows, "width": width, "step": run.step}
     )

@@ -8,20 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
-from engine.commands import ConsoleProgress, Outcome, existing, run_path, writable
-from engine.durable import made_beside
+from engine.commands import ConsoleProgress, Outcome, existing, new_place, run_path
 from engine.errors import ConfigError, FeaturesMissing
-from engine.protocol.quarantine import safe_cell
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from engine.inspections.maps import StoredMap
     from engine.protocol.messages import FeatureChoice, NeighboursFound
-
-FORMATS = (".parquet", ".csv", ".npz")
 
 
 def _choice(options: argparse.Namespace) -> FeatureChoice:
@@ -36,13 +28,13 @@ def _data(options: argparse.Namespace) -> str:
 
 def make_map(options: argparse.Namespace) -> Outcome:
     """Make a map of embeddings, keep it in the run, and write its points where that is asked for."""
+    from engine.exports.tables import map_table, table_format, write_table
     from engine.inspections.mapping import make_maps
     from engine.inspections.maps import load_map
     from engine.protocol.messages import MapOptions
 
-    if options.out is not None and options.out.suffix.lower() not in FORMATS:
-        raise ConfigError(f"Points are not written as {options.out.suffix or 'nothing'}.", f"Use {', '.join(FORMATS)}.")
-    out = writable(options.out, "map", options.out.suffix.lower()) if options.out is not None else None
+    form = table_format(options.out, options.format) if options.out is not None else ""
+    out = new_place(options.out) if options.out is not None else None
     settings = MapOptions(
         projection=options.projection,
         dimensions=options.dimensions,
@@ -57,39 +49,13 @@ def make_map(options: argparse.Namespace) -> Outcome:
     )
     stored = load_map(path, made["keys"][0])
     if out is not None:
-        write_points(stored, out)
+        write_table(map_table(stored), out, form)
     info = stored.info
     text = f"{info.options.projection} of {info.run} at step {info.step}, {info.title}, in {info.seconds:.1f} s"
     text += f": {info.key}"
     if info.agreement >= 0:
         text += f"\nthe 10 nearest by features have the same label in {100 * info.agreement:.1f} % of cases"
     return Outcome(text, msgspec.to_builtins(info) | {"out": str(out or "")})
-
-
-def write_points(stored: StoredMap, out: Path) -> None:
-    """Write record numbers, points and columns as Parquet, CSV or NPZ, by the ending of `out`."""
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    columns = {"record": stored.records}
-    columns |= {name: stored.points[:, place] for place, name in enumerate(("x", "y", "z")[: stored.points.shape[1]])}
-    form = out.suffix.lower()
-    with made_beside(out) as partial:
-        if form == ".npz":
-            columns |= {spec.name: array for spec, array in zip(stored.info.columns, stored.columns, strict=True)}
-            with partial.open("wb") as file:
-                np.savez_compressed(file, **columns)  # type: ignore[arg-type]
-            return
-        table = {name: pa.array(array) for name, array in columns.items()}
-        for spec, array in zip(stored.info.columns, stored.columns, strict=True):
-            if spec.kind == "class":
-                names = [safe_cell(name) if form == ".csv" else name for name in spec.names]
-                table[spec.name] = pa.array([names[code] if code >= 0 else None for code in array.tolist()])
-            else:
-                table[spec.name] = pa.array(array)
-        write = pa.parquet.write_table if form == ".parquet" else pa.csv.write_csv
-        write(pa.table(table), partial)
 
 
 def neighbours(options: argparse.Namespace) -> Outcome:

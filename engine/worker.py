@@ -184,11 +184,8 @@ def _evaluate(job: JobFile, link: SocketLink) -> dict[str, Any]:
 def _hand_on(job: JobFile, link: SocketLink) -> dict[str, Any]:
     from engine.exports.formats import export_runs
 
-    paths, form, out = (job.arguments[name] for name in ("paths", "format", "out"))
-    link.progress_or_cancel(0, 1, "files", form)
-    result = export_runs([Path(path) for path in paths], form, Path(out))
-    link.progress_or_cancel(1, 1, "files", form)
-    return result
+    paths, form, out, key = (job.arguments[name] for name in ("paths", "format", "out", "map"))
+    return export_runs([Path(path) for path in paths], form, Path(out), map_key=key, progress=link.progress_or_cancel)
 
 
 def _project(job: JobFile, link: SocketLink) -> dict[str, Any]:

@@ -19,8 +19,20 @@ TITLES = {
     "onnx": "ONNX…",
     "torchscript": "TorchScript…",
     "report": "Report, one HTML file…",
+    "parquet": "Features, Parquet…",
+    "npz": "Features, NumPy NPZ…",
+    "csv": "Features, CSV…",
+    "projector": "Features, TensorFlow Projector (folder)…",
 }
-_KINDS = {"safetensors": "Weights", "onnx": "ONNX graph", "torchscript": "TorchScript graph", "report": "Report"}
+_KINDS = {
+    "safetensors": "Weights",
+    "onnx": "ONNX graph",
+    "torchscript": "TorchScript graph",
+    "report": "Report",
+    "parquet": "Parquet",
+    "npz": "NumPy arrays",
+    "csv": "CSV",
+}
 
 
 class HandingOn(QObject):

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.protocol.messages import EXPORT_FORMATS
+from engine.protocol.messages import EXPORT_FORMATS, TABLE_FORMATS
+
+Progress = Callable[[float, float, str, str], None]
 
 
 def export_runs(
-    run_paths: Sequence[Path], form: str, out: Path, *, dataset: str = "", step: int | None = None
+    run_paths: Sequence[Path],
+    form: str,
+    out: Path,
+    *,
+    dataset: str = "",
+    step: int | None = None,
+    map_key: str = "",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write a run's result to `out` in one of `EXPORT_FORMATS`; a report may hold several runs.
 
@@ -19,8 +28,10 @@ def export_runs(
         run_paths: run folders.
         form: a key of `EXPORT_FORMATS`.
         out: a file with that format's ending, or a folder that is not there yet or empty.
-        dataset: other data than the run's own, for examples to check with.
+        dataset: other data than the run's own: to compute features of, or for examples to check with.
         step: of the checkpoint; None = the newest.
+        map_key: of a stored map of the run, whose points become the table; "" = its features.
+        progress: told how much is done.
 
     Raises:
         ConfigError: the format is unknown, the path does not suit it, or there are too many runs.
@@ -39,9 +50,19 @@ def export_runs(
         return write_report(run_paths, out)
     if len(run_paths) != 1:
         raise ConfigError(f"{form} holds one run; {len(run_paths)} were given.", "Export them one by one.")
+    told = progress or (lambda *_: None)
+    told(0, 1, "files", form)
+    if map_key:
+        return _write_map(run_paths[0], map_key, out, form)
     from engine.inspections.opened import OpenedRun
 
     with OpenedRun(run_paths[0], step=step, dataset_path=dataset) as run:
+        if form in TABLE_FORMATS:
+            from engine.exports.features import write_features
+
+            rows, width = write_features(run, out, form, told)
+            found = {"run": run.folder.name, "step": run.step, "format": form, "out": str(out)}
+            return found | {"records": rows, "width": width}
         if form == "timm":
             from engine.exports.weights import write_timm
 
@@ -55,3 +76,20 @@ def export_runs(
         return {"run": run.folder.name, "step": run.step} | write_graph(
             run, "onnx" if form == "onnx" else "torchscript", out
         )
+
+
+def _write_map(run_path: Path, key: str, out: Path, form: str) -> dict[str, Any]:
+    from engine.exports.tables import map_table, table_format, write_table
+    from engine.inspections.maps import load_map
+
+    stored = load_map(run_path, key)
+    write_table(map_table(stored), out, table_format(out, form))
+    rows, width = stored.points.shape
+    return {
+        "run": run_path.name,
+        "step": stored.info.step,
+        "format": form,
+        "out": str(out),
+        "records": rows,
+        "width": width,
+    }

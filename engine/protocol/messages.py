@@ -27,9 +27,11 @@ JobKind = Literal[
     "import", "sample", "dry-run", "evaluate", "project", "export", "examine", "combine",
     "features", "map", "neighbourhood", "layers", "hand-on",
 ]  # fmt: skip
+TABLE_FORMATS = {"parquet": ".parquet", "npz": ".npz", "csv": ".csv", "projector": ""}
+"""Tables of features, or of the points of a map, and how their files end; "" = a folder."""
 EXPORT_FORMATS = {
     "timm": "", "safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt", "report": ".html",
-}  # fmt: skip
+} | TABLE_FORMATS  # fmt: skip
 """Formats in which a run is handed on, and how their files end; "" = a folder."""
 Projection = Literal["PCA", "UMAP", "t-SNE", "PaCMAP"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -818,6 +820,7 @@ class Project(Request, frozen=True, kw_only=True):
 
 class MakeFeatures(Request, frozen=True, kw_only=True):
     """Compute and keep the features of records as a job; its result is a `FeatureSet`.
+    map: str = ""  # key of a stored map of the run: its points as a table; "" = the features
 
     Records whose features are kept already are not computed again; a cancelled job keeps what it has. Dense ones
     (one vector for each place) are refused where records differ in their number of places.

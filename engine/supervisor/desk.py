@@ -250,13 +250,15 @@ class Desk:
         for run in request.runs:
             self._rooms.runs.require(run)
         paths = [str(self._rooms.runs.path(run)) for run in request.runs]
-        arguments = {"paths": paths, "format": request.format, "out": request.out}
+        arguments = {"paths": paths, "format": request.format, "out": request.out, "map": request.map}
         title = f"{request.format} of {', '.join(request.runs)}"
         self.accept(request, "hand-on", title, request.runs[0], arguments)
 
     def _examine(self, request: m.ExamineDataset) -> None:
         info = self._dataset(request.dataset)
         self.accept(request, "examine", f"Examine {info.name}", info.name, {"dataset": info.path})
+        if request.map and (request.format not in m.TABLE_FORMATS or len(request.runs) != 1):
+            raise ConfigError("A map is written as a table of one run.", f"Known: {', '.join(m.TABLE_FORMATS)}.")
 
     def _start_combine(self, request: m.StartCombine) -> None:
         options = request.options
