@@ -2,7 +2,9 @@
 
 A Voronoi partition of 4 to 7 sites, its boundaries bent by smooth noise. Each region gets one of eight textures:
 three real photographs (brick, grass, gravel) and five gratings whose frequency and orientation lie in bands of their
-own; colours are drawn for each region anew. No texture comes twice in a picture.
+own. Each texture has a dark and a bright colour, which vary from region to region by about as much as they differ from
+those of other textures: like sky or grass, a colour hints at what it is and does not tell it. No texture comes twice in
+a picture.
 """
 
 from __future__ import annotations
@@ -29,6 +31,20 @@ GRATINGS = (
     ("fine falling", (11.0, 1.2), (135.0, 9.0)),
     ("checks", (7.0, 1.0), (20.0, 9.0)),
 )
+# the dark colour of each texture; the bright one lies above it
+PALETTES = np.array(
+    (
+        (0.38, 0.16, 0.12),
+        (0.14, 0.34, 0.12),
+        (0.28, 0.28, 0.30),
+        (0.10, 0.20, 0.40),
+        (0.36, 0.30, 0.10),
+        (0.30, 0.12, 0.36),
+        (0.10, 0.36, 0.34),
+        (0.20, 0.10, 0.20),
+    )
+)
+_COLOUR_SPREAD = 0.15
 CLASSES = (*PHOTOGRAPHS, *(name for name, _, _ in GRATINGS))
 _SEED = 20_240_601
 _TRAIN_COLUMNS, _GAP = 352, 16  # of 512 columns of a photograph: train, then a gap, then val and test
@@ -51,7 +67,7 @@ def make_scenes(random: np.random.Generator, count: int, grounds: Array) -> tupl
         for site in np.unique(region[number]):
             there = region[number] == site
             weight = _pattern(random, int(textures[number, site]), grounds)[there][:, None]
-            dark, bright = _palette(random)
+            dark, bright = _palette(random, int(textures[number, site]))
             image[number][there] = dark * (1 - weight) + bright * weight
     image *= 1 + 0.08 * smooth_noise(random, (count,), 3, (SIDE, SIDE))[..., None]
     image += 0.02 * random.standard_normal(image.shape, np.float32)
@@ -93,9 +109,9 @@ def _pattern(random: np.random.Generator, texture: int, grounds: Array) -> Array
     return np.clip(0.5 + 0.55 * along, 0.0, 1.0)
 
 
-def _palette(random: np.random.Generator) -> tuple[Array, Array]:
-    """Return a dark and a bright colour that are surely apart."""
-    dark = random.uniform(0.05, 0.45, 3)
+def _palette(random: np.random.Generator, texture: int) -> tuple[Array, Array]:
+    """Return a dark and a bright colour of a region with this texture, surely apart."""
+    dark = np.clip(PALETTES[texture] + random.uniform(-_COLOUR_SPREAD, _COLOUR_SPREAD, 3), 0.0, 1.0)
     return dark, np.clip(dark + random.uniform(0.25, 0.55, 3), 0.0, 1.0)
 
 
@@ -129,7 +145,7 @@ SCENES = Sample(
         records=sum(COUNTS),
         real=False,
         description="Pictures of 4–7 textured regions with bent boundaries, 64 × 64 px, RGB, with the texture of every "
-        "pixel. Generated; brick, grass and gravel are real photographs in drawn colours, five gratings are not.",
+        "pixel. Generated; brick, grass and gravel are real photographs, tinted; five gratings are not.",
         size_bytes=59_200_000,
     ),
     schema=Schema(
