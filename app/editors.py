@@ -14,6 +14,8 @@ from app.widgets.numbers import number, setting
 from app.widgets.panel import label
 from engine.protocol.forms import FormField, Value, parse_value
 
+TEXT_PX = 150  # of a box for a text: names of networks are longer than numbers
+
 
 class Editor(QWidget):
     """An editor of one setting. `inputs` are the widgets that take the focus."""
@@ -124,6 +126,7 @@ class TextEditor(Editor):
     def __init__(self, field: FormField) -> None:
         self.field = field
         self.box = QLineEdit()
+        self.box.setMinimumWidth(TEXT_PX)
         super().__init__([self.box])
         self.box.textChanged.connect(lambda _text: self.edited.emit())
 

@@ -277,13 +277,18 @@ class WorkspaceModel(QObject):
         if reply.more and progress:
             self._fetch(history)
 
+    def take_methods(self, reply: messages.Methods) -> None:
+        """Know these methods."""
+        self.methods = {method.id: method for method in reply.methods}
+        self.methods_failure = ""
+        self.methods_changed.emit()
+
     def _take_methods(self, reply: Message, _arrays: list[Any]) -> None:
         if isinstance(reply, messages.Methods):
-            self.methods = {method.id: method for method in reply.methods}
-            self.methods_failure = ""
-        else:
-            self.methods_failure = failure_text(reply)
-            self._asked = False
+            self.take_methods(reply)
+            return
+        self.methods_failure = failure_text(reply)
+        self._asked = False
         self.methods_changed.emit()
 
     def _take_samples(self, reply: Message, _arrays: list[Any]) -> None:

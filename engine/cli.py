@@ -58,7 +58,10 @@ def build_parser() -> Parser:
 
 
 def _add_data_commands(add: Add) -> None:
-    add("methods", "list the methods, what they need and what they claim")
+    methods = add("methods", "list the methods, what they need and what they claim")
+    change = methods.add_mutually_exclusive_group()
+    change.add_argument("--add", type=Path, metavar="FILE.py", help="try a method file and keep a copy for later")
+    change.add_argument("--remove", metavar="ID", help="delete the copy of a method file that was added")
     add("samples", "list the bundled sample datasets")
 
     sample = add("sample", "make a bundled sample dataset")
@@ -194,10 +197,10 @@ def _add_explore_commands(add: Add) -> None:
     mapped.add_argument("--perplexity", type=float, default=30.0, help="of t-SNE (default 30)")
     mapped.add_argument("--onto", default="", metavar="KEY", help="place the records into this stored map of the run")
     mapped.add_argument("--out", type=Path, metavar="FILE", help="write the points: .parquet, .csv or .npz")
+    mapped.add_argument("--format", default="", choices=("", *TABLE_FORMATS), help="of --out; projector: a new folder")
     chosen(mapped, 10_000, "records to show at most; 0 = all")
 
     near = add("neighbours", "say which records are nearest to a record, a file or a text")
-    mapped.add_argument("--format", default="", choices=("", *TABLE_FORMATS), help="of --out; projector: a new folder")
     near.add_argument("run", type=Path, metavar="DIR")
     near.add_argument("--record", type=int, metavar="N")
     near.add_argument("--file", type=Path, metavar="PATH")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.errors import ConfigError, DataError, RunError
+from engine.errors import ConfigError, DataError, MethodError, RunError
 from engine.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -93,10 +93,14 @@ def new_place(path: Path) -> Path:
 # ── methods and data ─────────────────────────────────────────────────────────────────────────────────
 
 
-def methods(_: argparse.Namespace) -> Outcome:
-    """List the methods."""
+def methods(options: argparse.Namespace) -> Outcome:
+    """List the methods, or add or remove one of the user's."""
     from engine.describe import describe_methods
 
+    if options.add is not None:
+        return _add_method(options.add)
+    if options.remove is not None:
+        return _remove_method(options.remove)
     found = describe_methods()
     document = [
         {
@@ -121,6 +125,37 @@ def methods(_: argparse.Namespace) -> Outcome:
         lines.append(f"{info.id:12} {info.year}  {needs:10} {'/'.join(info.families)}\n{'':12} {state}")
         lines.append(f"{'':12} claim: {measured}")
     return Outcome("\n".join(lines), document)
+
+
+def _add_method(path: Path) -> Outcome:
+    from engine import method_files
+    from engine.describe import describe_file, describe_methods
+
+    text = method_files.read_text(existing(path, "file"))
+    method_files.check_text(path.name, text)
+    info = describe_file(path)
+    if info.broken is not None:
+        raise MethodError(info.broken.message, "Mend the file and add it again.", info.broken.traceback)
+    source = method_files.source_of(method_files.method_folder() / path.name)
+    other = next((known for known in describe_methods() if known.id == info.id and known.source != source), None)
+    if other is not None:
+        raise MethodError(method_files.taken(path.name, info.id, other.source), "Give it another id.")
+    kept = method_files.keep(path.name, text)
+    text = f"{info.title} ({info.id}) is among the methods now. A copy is kept: {kept}"
+    return Outcome(f"{text}\nAdd the file again after you changed it.", {"id": info.id, "kept": str(kept)})
+
+
+def _remove_method(method: str) -> Outcome:
+    from engine import method_files
+    from engine.describe import describe_methods
+
+    info = next((known for known in describe_methods() if known.id == method), None)
+    if info is None:
+        raise MethodError(f"There is no method {method!r}.", "Look at the list: selfsight methods.")
+    gone = method_files.remove(info.source)
+    return Outcome(
+        f"{method} is no longer among the methods; {gone} was deleted.", {"id": method, "deleted": str(gone)}
+    )
 
 
 def samples(_: argparse.Namespace) -> Outcome:

@@ -23,7 +23,7 @@ from engine.inspections.generic import view_infos
 from engine.method import Method
 from engine.protocol.forms import describe_form
 from engine.protocol.messages import ClaimInfo, ClaimResult, Failure, MethodInfo, Preset
-from engine.registry import Registered, load_methods
+from engine.registry import Registered, load_from_file, load_methods, what_to_do
 from engine.training.settings import TrainingSettings
 
 CLAIMS = Path(__file__).resolve().parents[1] / "resources" / "claims"
@@ -138,7 +138,7 @@ def _describe(registered: Registered) -> MethodInfo:
             message=f"The method {registered.id!r} ({registered.source}) cannot be described: {error}",
             hint="Mend its record; `python -m pytest tests/methods` names what is wrong."
             if registered.source == "built in"
-            else f"Update or uninstall {registered.source}.",
+            else what_to_do(registered.source),
             traceback=traceback.format_exc(),
         )
         return _broken(registered, failure)
@@ -165,10 +165,18 @@ def _broken(registered: Registered, failure: Failure | None) -> MethodInfo:
     )
 
 
+def describe_file(path: Path) -> MethodInfo:
+    """Return the method of a file; one that cannot be loaded or described is marked broken."""
+    return _describe(load_from_file(path))
+
+
 def main() -> None:
-    """Write the list of methods as JSON to standard output; whatever methods print goes to standard error."""
+    """Write the list of methods, or the method of the file that is named, as JSON to standard output.
+
+    Whatever methods print goes to standard error.
+    """
     with contextlib.redirect_stdout(sys.stderr):
-        found = describe_methods()
+        found = tuple(describe_file(Path(name)) for name in sys.argv[1:]) or describe_methods()
     sys.stdout.buffer.write(msgspec.json.encode(found))
 
 

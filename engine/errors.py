@@ -23,15 +23,16 @@ from engine.protocol.messages import Failure
 
 
 class SelfsightError(Exception):
-    """What went wrong (`message`, with the file, field, run or step) and what to do about it (`hint`)."""
+    """What went wrong (`message`, with the file, field, run or step), what to do about it (`hint`), and `details`."""
 
     kind: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", details: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details = details
 
     def __str__(self) -> str:
         """Return message and hint."""
@@ -39,7 +40,7 @@ class SelfsightError(Exception):
 
     def failure(self, traceback: str = "") -> Failure:
         """Return the record that crosses the wire and stands in run folders."""
-        return Failure(kind=self.kind, message=self.message, hint=self.hint, traceback=traceback)
+        return Failure(kind=self.kind, message=self.message, hint=self.hint, traceback=traceback or self.details)
 
 
 class ConfigError(SelfsightError):

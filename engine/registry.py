@@ -1,8 +1,9 @@
-"""All methods, built in and installed, as one dict.
+"""All methods, built in, installed and added as files, as one dict.
 
 Built-in methods are the modules of `engine.methods` with a `METHOD`; others announce themselves by entry point,
-group `selfsight.methods`, value `package.module:METHOD`. A duplicate id is an error. A plug-in that cannot be
-loaded is listed as broken, with its traceback, and harms nothing else.
+group `selfsight.methods`, value `package.module:METHOD`, or are files that the user added. Two packages with one id
+are an error; a file with the id of another method, or a plug-in that cannot be loaded, is listed as broken, with its
+traceback, and harms nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path
 
+from engine import method_files
 from engine import methods as builtin_methods
 from engine.errors import MethodError
 from engine.method import Method
@@ -58,7 +61,23 @@ def load_methods(*, plugins: bool = True) -> dict[str, Registered]:
                     f"Uninstall {package}, or rename its method.",
                 )
             found[registered.id] = registered
+        for path in method_files.list_files():
+            registered = load_from_file(path)
+            if registered.id in found:
+                name = f"{registered.id} ({path.name})"
+                failure = Failure(
+                    kind="method",
+                    message=method_files.taken(str(path), registered.id, found[registered.id].source),
+                    hint="Give it another id, or remove the file.",
+                )
+                registered = Registered(id=name, source=registered.source, method=None, failure=failure)
+            found[registered.id] = registered
     return found
+
+
+def load_from_file(path: Path) -> Registered:
+    """Return the method of a file of the user's; a broken one says why."""
+    return _load(path.stem.replace("_", "-"), method_files.source_of(path), partial(method_files.load_file, path))
 
 
 def _import_method(module: str) -> object:
@@ -76,11 +95,20 @@ def _load(name: str, package: str, load: Callable[[], object]) -> Registered:
         failure = Failure(
             kind="method",
             message=f"The method {name!r} ({package}) cannot be loaded: {error}",
-            hint="Reinstall Selfsight." if package == "built in" else f"Update or uninstall {package}.",
+            hint=what_to_do(package),
             traceback=traceback.format_exc(),
         )
         return Registered(id=name, source=package, method=None, failure=failure)
     return Registered(id=method.id, source=package, method=method)
+
+
+def what_to_do(source: str) -> str:
+    """Return what helps against a broken method that comes from there."""
+    if source == "built in":
+        return "Reinstall Selfsight."
+    if source.startswith("file "):
+        return "Mend the file and add it again, or remove it: selfsight methods --remove ID."
+    return f"Update or uninstall {source}."
 
 
 def find_method(method_id: str) -> Method:
@@ -93,11 +121,16 @@ def find_method(method_id: str) -> Method:
     if method_id.replace("-", "_").isidentifier() and importlib.util.find_spec(name) is not None:
         method: Method = importlib.import_module(name).METHOD
         return method
+    path = method_files.method_folder() / f"{method_id.replace('-', '_')}.py"
+    if path in method_files.list_files():  # a file that is called like its method is the only one that is run
+        registered = load_from_file(path)
+        if registered.method is not None and registered.id == method_id:
+            return registered.method
     methods = load_methods()
-    registered = methods.get(method_id)
-    if registered is None:
+    found = methods.get(method_id)
+    if found is None:
         raise MethodError(f"There is no method {method_id!r}.", f"Known: {', '.join(methods)}.")
-    if registered.method is None:
-        message = registered.failure.message if registered.failure else f"{method_id} is broken."
+    if found.method is None:
+        message = found.failure.message if found.failure else f"{method_id} is broken."
         raise MethodError(message, "See `selfsight methods --json` for the traceback.")
-    return registered.method
+    return found.method

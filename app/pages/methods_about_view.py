@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
@@ -80,7 +80,9 @@ class ClaimView(QWidget):
 
 
 class PaperView(QScrollArea):
-    """Paper, address, differences, strengths and weaknesses."""
+    """Paper, address, differences, strengths and weaknesses, and where the method comes from."""
+
+    remove_wanted = Signal(str)  # method
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -91,6 +93,9 @@ class PaperView(QScrollArea):
         self.copy_button.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.url.text()))
         self.good, self.bad, self.differs = (label("", "body", wrap=True) for _ in range(3))
         self.source = label("", "qualifier", wrap=True)
+        self.remove_button = Button(theme, "Remove from the methods", icon="delete", small=True)
+        self._method = ""
+        self.remove_button.clicked.connect(lambda: self.remove_wanted.emit(self._method))
         for text in (self.paper, self.authors, self.url, self.differs):
             text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         inside = QWidget()
@@ -114,6 +119,7 @@ class PaperView(QScrollArea):
             column.addWidget(text)
             column.addSpacing(6)
         column.addWidget(self.source)
+        column.addWidget(self.remove_button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -129,3 +135,5 @@ class PaperView(QScrollArea):
         self.bad.setText(info.bad_at or "Nothing is said.")
         self.differs.setText(info.differs or "Nothing is said to differ.")
         self.source.setText(f"Source: {info.source}")
+        self._method = info.id
+        self.remove_button.setVisible(info.source.startswith("file "))

@@ -64,7 +64,9 @@ class CardDelegate(QStyledItemDelegate):
         inner = card.adjusted(12, 9, -12, -10)
         line = theme.px(22)
         top = QRect(inner.left(), inner.top(), inner.width(), line)
-        used = self._write(painter, top, venue_text(info), "small", "text2", Qt.AlignmentFlag.AlignRight)
+        wanted = QFontMetrics(theme.font("h2")).horizontalAdvance(info.title)
+        venue = top.adjusted(min(wanted + 8, top.width() // 2), 0, 0, 0)  # the name of the method goes first
+        used = self._write(painter, venue, venue_text(info), "small", "text2", Qt.AlignmentFlag.AlignRight)
         title = top.adjusted(0, 0, -used - 8, 0)
         self._write(painter, title, info.title, "h2", "text3" if entry.greyed else "text")
         figure = QRect(inner.left(), top.bottom() + 4, inner.width(), FIGURE)

@@ -71,7 +71,7 @@ class SettingsView(QWidget):
         self.command_button = Button(theme, "Copy as command", icon="command", tip="Ctrl+Shift+C")
         self.queue_button = Button(theme, "Add to queue", icon="queue")
         self.start_button = Button(theme, "Start", icon="start", kind="primary", tip="Ctrl+Enter")
-        self.broken = FailedState(theme, "")
+        self.broken = FailedState(theme, "", action="Remove from the methods")
         self.nothing = EmptyState(theme, "Choose a method to see its settings.", icon="methods")
         self.stack = QStackedWidget()
         self._forms: dict[str, tuple[tuple[FormField, ...], SettingsForm]] = {}  # of the methods shown last
@@ -209,6 +209,7 @@ class SettingsView(QWidget):
             self.broken.set_failure(
                 f"{info.title or info.id} could not be loaded. {failure_sentence(info.broken)}", info.broken.traceback
             )
+            self.broken.action.setVisible(info.source.startswith("file "))
             self.stack.setCurrentWidget(self.broken)
             return
         self.stack.setCurrentWidget(self.working)

@@ -22,10 +22,12 @@ from app.context import AppContext
 from app.pages.data_list import describe_data
 from app.pages.methods_cards import CardDelegate
 from app.pages.methods_catalogue import SORTS, EntryRole, MethodEntry
+from app.pages.methods_files import MethodFiles
 from app.pages.methods_filter_view import FilterView
 from app.pages.methods_model import MethodsModel, read_spec
 from app.pages.methods_settings_view import SettingsView
 from app.widgets import numbers
+from app.widgets.buttons import Button
 from app.widgets.cell_grid import CellGrid
 from app.widgets.empty import EmptyState, FailedState, LoadingState
 from app.widgets.inspector import InspectorPlacement
@@ -70,6 +72,8 @@ class MethodsView(Page):
         self.centre = QDockWidget("Methods")
         self.inspector = Panel(theme, "Settings")
         self.settings = SettingsView(self.model, theme)
+        self.files = MethodFiles(context, self)
+        self.add_button = Button(theme, "Add a method file", icon="add")
         self._wants_run_page = False
         self._wanted = ""
         self._choosing = QTimer(self)  # so that arrow keys run over cards without a form for each
@@ -87,6 +91,7 @@ class MethodsView(Page):
         self.header.add_fact(self.count_text)
         self.header.add_fact(label("for data", "small"))
         self.header.add_fact(self.data)
+        self.header.add_action(self.add_button)
         self.filter_panel.set_body(self.filter_view)
         self.filter_panel.add_control(self.filter_view.reset_button)
         self.filter_panel.setMinimumWidth(180)
@@ -142,6 +147,9 @@ class MethodsView(Page):
 
     def _connect(self) -> None:
         model = self.model
+        self.add_button.clicked.connect(self.files.ask)
+        self.settings.paper.remove_wanted.connect(self.files.remove)
+        self.settings.broken.action_wanted.connect(lambda: self.files.remove(model.method))
         model.contents_changed.connect(self.refresh)
         model.method_changed.connect(self._show_method)
         model.catalogue.contents_changed.connect(self._refresh_summary)
@@ -171,6 +179,7 @@ class MethodsView(Page):
             Action("methods.start", "Start the run", self.settings.start, "Methods", "start", refusal=self._refusal),
             Action("methods.dry run", "Dry run", self.model.measure, "Methods", "again", refusal=self._refusal),
             Action("methods.copy", "Copy the run as a command", self.settings.copy_command, "Methods", "command"),
+            Action("methods.add", "Add a method file", self.files.ask, "Methods", "add"),
             Action("methods.reset", "Reset the filter of methods", self.filter_view.reset, "Methods", "reset"),
         )
 

@@ -151,7 +151,7 @@ class MethodInfo(Record, frozen=True, kw_only=True):
     suggested_sample: str = "textures"
     claim: ClaimInfo | None = None
     differs: str = ""
-    source: str = "built in"  # or the package that brings it
+    source: str = "built in"  # or the package that brings it, or "file PATH"
     broken: Failure | None = None  # a plug-in that could not be loaded
 
 
@@ -580,6 +580,19 @@ class ListMethods(Request, frozen=True, kw_only=True):
     """Ask for `Methods`."""
 
 
+class AddMethod(Request, frozen=True, kw_only=True):
+    """Add a method file, or put another in the place of one of the same name; answered by `Methods` with it."""
+
+    name: str  # of the file
+    text: str
+
+
+class RemoveMethod(Request, frozen=True, kw_only=True):
+    """Delete the user's file that a method comes from; answered by `Methods` without it."""
+
+    method: str
+
+
 class ListSamples(Request, frozen=True, kw_only=True):
     """Ask for `SampleList`."""
 
@@ -807,6 +820,7 @@ class HandOn(Request, frozen=True, kw_only=True):
 
     runs: tuple[str, ...]
     format: str  # a key of EXPORT_FORMATS
+    map: str = ""  # key of a stored map of the run: its points as a table; "" = the features
     out: str  # path of a file with that format's ending, or of a folder that is new or empty
 
 
@@ -820,7 +834,6 @@ class Project(Request, frozen=True, kw_only=True):
 
 class MakeFeatures(Request, frozen=True, kw_only=True):
     """Compute and keep the features of records as a job; its result is a `FeatureSet`.
-    map: str = ""  # key of a stored map of the run: its points as a table; "" = the features
 
     Records whose features are kept already are not computed again; a cancelled job keeps what it has. Dense ones
     (one vector for each place) are refused where records differ in their number of places.
@@ -1375,7 +1388,8 @@ class WorkerCommand(Message, frozen=True, kw_only=True):
 
 
 REQUESTS = (
-    Hello, Attach, Replay, Ping, ListMethods, ListSamples, Peek, PlanImport, StartImport, MakeSample, CancelJob,
+    Hello, Attach, Replay, Ping, ListMethods, AddMethod, RemoveMethod, ListSamples, Peek, PlanImport, StartImport,
+    MakeSample, CancelJob,
     DescribeDataset, ListRecords, FetchThumbnails, OpenRecord, EditRecords, ExamineDataset, PlanCombine, StartCombine,
     PlanExport, StartExport, DeleteDataset, DryRun, CheckSettings, StartRun, ControlRun, ContinueRun, DeleteRun,
     MarkRuns, FetchRun, FetchLog, ListInspections, ListEvaluations, FetchInspection, Watch, Evaluate, HandOn, Project,

@@ -274,6 +274,7 @@ def misfit(needs: tuple[Need, ...], schema: Schema) -> str:
         )
         has = ", ".join(dict.fromkeys(field.kind for field in schema.fields if not field.is_annotation)) or "none"
         same = [other.key for other in needs if other is not need and set(other.kinds) & set(need.kinds)]
-        missing = f"this data has only {', '.join(found[key].name for key in same if key in found)}" if same else ""
+        taken = ", ".join(found[key].name for key in same if key in found)
+        missing = f"this data has only {taken}" if taken else ""
         return f"needs {need.wanted}; {detail or missing or f'this data has {has}'}"
     return ""

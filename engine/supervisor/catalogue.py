@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import msgspec
 
 import engine
 import resources
+from engine import method_files
 from engine.durable import write_atomic
 from engine.errors import MethodError
 from engine.protocol.messages import PROTOCOL_VERSION, MethodInfo
@@ -44,12 +46,7 @@ class Catalogue:
 
     def get(self, then: Callable[[Methods], None], failed: Callable[[Exception], None]) -> None:
         """Call `then(methods)`, or `failed(error)` where they cannot be described."""
-
-        def done(methods: Methods) -> None:
-            self._methods = methods
-            then(methods)
-
-        self._background.do(self._read, done, failed)
+        self._background.do(self._read, self._remember(then), failed)
 
     def _read(self) -> Methods:
         mark = _fingerprint()
@@ -65,11 +62,57 @@ class Catalogue:
             methods = _decoder.decode(data)
         except msgspec.MsgspecError as error:
             raise MethodError(f"The list of methods cannot be read: {error}.", "Reinstall Selfsight.") from error
+        return self._keep(methods, mark)
+
+    def _keep(self, methods: Methods, mark: str) -> Methods:
+        """Put the list on disk in place of older ones."""
         for old in self._folder.glob("methods-*.json"):
             old.unlink(missing_ok=True)
-        write_atomic(path, data)
-        self._mark = mark
+        write_atomic(self._folder / f"methods-{mark}.json", msgspec.json.encode(methods))
+        self._mark, self._methods = mark, methods
         return methods
+
+    def add(self, name: str, text: str, then: Callable[[Methods], None], failed: Callable[[Exception], None]) -> None:
+        """Try a method file in a child, and put it among the user's, and into the list, where it works."""
+
+        def work() -> Methods:
+            method_files.check_text(name, text)
+            with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+                path = Path(folder) / name
+                path.write_text(text, "utf-8")
+                (info,) = _decoder.decode(self._describe(str(path)))
+            if info.broken is not None:
+                raise MethodError(info.broken.message, "Mend the file and add it again.", info.broken.traceback)
+            target = method_files.source_of(method_files.method_folder() / name)
+            other = next((known for known in self._read() if known.id == info.id and known.source != target), None)
+            if other is not None:
+                raise MethodError(method_files.taken(name, info.id, other.source), "Give it another id.")
+            others = tuple(known for known in self._read() if known.source != target)
+            method_files.keep(name, text)
+            info = msgspec.structs.replace(info, source=target)
+            return self._keep((*others, info), _fingerprint())
+
+        self._background.do(work, self._remember(then), failed)
+
+    def remove(self, method: str, then: Callable[[Methods], None], failed: Callable[[Exception], None]) -> None:
+        """Delete the user's file that a method comes from, and take it off the list."""
+
+        def work() -> Methods:
+            info = next((known for known in self._read() if known.id == method), None)
+            if info is None:
+                raise MethodError(f"There is no method {method!r}.", "Look at the list of methods.")
+            others = tuple(known for known in self._read() if known is not info)
+            method_files.remove(info.source)
+            return self._keep(others, _fingerprint())
+
+        self._background.do(work, self._remember(then), failed)
+
+    def _remember(self, then: Callable[[Methods], None]) -> Callable[[Methods], None]:
+        def done(methods: Methods) -> None:
+            self._methods = methods
+            then(methods)
+
+        return done
 
     def close(self) -> None:
         """End a child that is still describing."""
@@ -77,10 +120,10 @@ class Catalogue:
         if self._child is not None:
             self._child.kill()
 
-    def _describe(self) -> bytes:
+    def _describe(self, *files: str) -> bytes:
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "engine.describe"],
+            [sys.executable, "-m", "engine.describe", *files],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -109,15 +152,15 @@ class Catalogue:
 
 
 def _fingerprint() -> str:
-    """Return a mark of everything that the list depends on: our files, the versions of plug-in packages."""
+    """Return a mark of everything that the list depends on: our files, the user's, versions of plug-in packages."""
     marks = [str(PROTOCOL_VERSION), sys.version]
     root = Path(engine.__file__).parent
     claims = Path(resources.__file__).parent / "claims"
     files = [*root.glob("methods/*.py"), *root.glob("*.py"), *root.glob("training/settings.py"), *claims.glob("*.json")]
-    for path in sorted(files):
+    for path in sorted([*files, *method_files.list_files()]):
         with contextlib.suppress(FileNotFoundError):
             status = path.stat()
-            marks.append(f"{path.name} {status.st_mtime_ns} {status.st_size}")
+            marks.append(f"{path} {status.st_mtime_ns} {status.st_size}")
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         version = point.dist.version if point.dist else ""
         marks.append(f"{point.name} {point.value} {version}")

@@ -66,6 +66,8 @@ class Desk:
         self._waiting: dict[str, bytes] = {}  # request → the window that asked last
         self._table: dict[type[m.Request], Callable[[Any], None]] = {
             m.ListMethods: self._list_methods,
+            m.AddMethod: self._add_method,
+            m.RemoveMethod: self._remove_method,
             m.ListSamples: lambda request: self._ask(rooms.reader, request),
             m.Peek: lambda request: self._ask(rooms.planner, request),
             m.PlanImport: lambda request: self._ask(rooms.planner, request),
@@ -186,9 +188,17 @@ class Desk:
     # ── methods and data ─────────────────────────────────────────────────────────────────────────────
 
     def _list_methods(self, request: m.ListMethods) -> None:
-        self._rooms.catalogue.get(
-            lambda methods: self.answer(request, m.Methods(id=request.id, methods=methods)), self._failing(request)
-        )
+        self._rooms.catalogue.get(self._answering(request), self._failing(request))
+
+    def _add_method(self, request: m.AddMethod) -> None:
+        then, failed = self._answering(request), self._failing(request)
+        self._rooms.catalogue.add(request.name, request.text, then, failed)
+
+    def _remove_method(self, request: m.RemoveMethod) -> None:
+        self._rooms.catalogue.remove(request.method, self._answering(request), self._failing(request))
+
+    def _answering(self, request: m.Request) -> Callable[[Methods], None]:
+        return lambda methods: self.answer(request, m.Methods(id=request.id, methods=methods))
 
     def _ask(self, librarian: Librarian, request: m.Request, after: Callable[[m.Reply], None] | None = None) -> None:
         def then(reply: m.Reply, frames: Frames) -> None:
@@ -247,6 +257,8 @@ class Desk:
     def _hand_on(self, request: m.HandOn) -> None:
         if not request.runs:
             raise ConfigError("There is no run to hand on.", "Name at least one.")
+        if request.map and (request.format not in m.TABLE_FORMATS or len(request.runs) != 1):
+            raise ConfigError("A map is written as a table of one run.", f"Known: {', '.join(m.TABLE_FORMATS)}.")
         for run in request.runs:
             self._rooms.runs.require(run)
         paths = [str(self._rooms.runs.path(run)) for run in request.runs]
@@ -257,8 +269,6 @@ class Desk:
     def _examine(self, request: m.ExamineDataset) -> None:
         info = self._dataset(request.dataset)
         self.accept(request, "examine", f"Examine {info.name}", info.name, {"dataset": info.path})
-        if request.map and (request.format not in m.TABLE_FORMATS or len(request.runs) != 1):
-            raise ConfigError("A map is written as a table of one run.", f"Known: {', '.join(m.TABLE_FORMATS)}.")
 
     def _start_combine(self, request: m.StartCombine) -> None:
         options = request.options

@@ -52,6 +52,41 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
+def test_that_a_method_file_is_tried_added_trained_and_removed_in_the_window(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SELFSIGHT_METHODS", str(tmp_path / "methods"))
+    data = desk.home / "datasets" / "digits.h5"
+    data.parent.mkdir(parents=True)
+    make_sample("digits", data)
+    window = desk.open()
+    workspace, notices = window.workspace, window.notices
+    window.go("methods", dataset="digits")
+    page = window.places.pages["methods"]
+    wrong, right = tmp_path / "wrong.py", tmp_path / "vicreg.py"
+    wrong.write_text("import a_module_that_nobody_has\nMETHOD = 1\n")
+    right.write_bytes((SOURCE / "vicreg.py").read_bytes())
+    page.files.add(str(wrong))
+    desk.wait(lambda: notices.items[-1].level == "error")
+    assert "a_module_that_nobody_has" in notices.items[-1].text
+    assert "Traceback" in notices.items[-1].details
+    page.files.add(str(right))
+    desk.wait(lambda: "vicreg" in workspace.methods)
+    desk.wait(lambda: page.model.method == "vicreg")
+    replies: list[object] = []
+    client = window.context.client
+    spec = m.RunSpec(method="vicreg", dataset=str(data), preset="tiny", training={"steps": 2, "batch_size": 16})
+    client.send(m.StartRun(id=client.new_id(), spec=spec), lambda reply, _: replies.append(reply))
+    desk.wait(lambda: replies)
+    assert isinstance(replies[0], m.RunAccepted), replies
+    run = replies[0].run
+    desk.wait(lambda: run in workspace.runs and workspace.runs[run].state in {"finished", "failed"})
+    assert workspace.runs[run].state == "finished", workspace.runs[run].failure
+    page.settings.paper.remove_button.click()
+    desk.wait(lambda: "vicreg" not in workspace.methods)
+    assert not list((tmp_path / "methods").glob("*.py"))
+
+
 @pytest.mark.usefixtures("installed")
 def test_that_an_installed_method_appears_in_the_window_and_trains(desk: Desk) -> None:
     path = desk.home / "datasets" / "digits.h5"

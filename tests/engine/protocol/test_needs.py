@@ -58,6 +58,8 @@ def test_that_an_optional_need_takes_nothing_from_one_that_is_not() -> None:
 def test_that_a_missing_second_field_and_a_missing_companion_are_said() -> None:
     three = tuple(Need(kinds=(TEXT,), name=name) for name in "abc")
     assert misfit(three, HEART) == "needs text; this data has only note, condition"
+    pictures = Schema(fields=(FieldSpec(name="image", kind=FieldKind.IMAGE, shape=(3, 8, 8)),))
+    assert misfit(three, pictures) == "needs text; this data has image"
     absent = Need(kinds=(CINE,)), Need(kinds=(NUMBER,), of="cine", suffix="times_s")
     assert misfit(absent, HEART).startswith("needs times_s of cine")
 
