@@ -11,6 +11,8 @@ Reference:  alinlab/SelfPatch: main_selfpatch.py, selfpatch_vision_transformer.p
 Differs:    the last layers are frozen at the start by leaving their weights out of the graph. With accumulated batches
             the centres move once per update, by their mean. Crops are resampled on the device for the whole batch, blur
             comes before the colours, and the defaults do not blur, as pictures are small.
+            The claim learns five times as fast as the tiny preset: at that one's rate the encoder's weights moved by
+            2 % of their length in 300 steps and no arm's probe differed from the untrained one's by 0.01 (one seed).
 """
 
 from __future__ import annotations
@@ -633,7 +635,7 @@ METHOD = Method(
         metric=measure_places,
         primary="patch probe accuracy",
         expected="2 to 5 points more than DINO alone; near boundaries no worse than with random or all neighbours",
-        training={"steps": 150},
+        training={"steps": 150, "learning_rate": 1e-3},
         margin=0.02,
     ),
     suggested_sample="scenes",
