@@ -6,7 +6,8 @@ run, and how alike their layers are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from app.pages.compare_pick import RunPicker
 from app.pages.compare_results import NAMES, PERCENT, ResultsModel, make_results_table
 from app.pages.compare_sample import SampleStrip
 from app.pages.handing_on import HandingOn
+from app.pages.exporting import ask_export
 from app.pages.run_facts import batch_size, dataset_name
 from app.theme import set_state
 from app.viewers import make_viewer
@@ -170,6 +172,9 @@ class CompareView(Page):
         self.right.raise_()
 
     # ── which runs ───────────────────────────────────────────────────────────────────────────────
+        for panel, name, shown in ((self.left, "curves", self.curves), (self.alike, "layers", self.matrix)):
+            panel.add_export()
+            panel.export_wanted.connect(partial(self._export, name, shown.export_to))
 
     def show_item(
         self, runs: Sequence[str] | None = None, run: str | None = None, paths: Sequence[str] | None = None
@@ -323,6 +328,10 @@ class CompareView(Page):
 
     def _settle(self) -> None:
         self.resizeDocks([self.top, self.left, self.below], [190, 340, 270], Qt.Orientation.Vertical)
+    def _export(self, name: str, write: Callable[[Path, str], list[Path]]) -> None:
+        reproduce = f"selfsight export {' '.join(self.chosen)} --format report --out comparison.html"
+        ask_export(self, f"comparison-{name}", lambda path: write(path, reproduce), self.context.notices)
+
         self.resizeDocks([self.left, self.right], [520, 480], Qt.Orientation.Horizontal)
 
 

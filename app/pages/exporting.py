@@ -16,7 +16,7 @@ def ask_export(parent: QWidget, name: str, write: Write, notices: Notices) -> QF
     """Ask for a file without blocking, then write picture and arrays there."""
     dialog = QFileDialog(parent, "Export", name)
     dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-    dialog.setNameFilter("Picture and arrays (*.png *.npz)")
+    dialog.setNameFilter("Picture, drawings and arrays (*.png *.svg *.pdf *.npz)")
     dialog.fileSelected.connect(lambda path: export(Path(path), write, notices))
     dialog.finished.connect(dialog.deleteLater)
     dialog.open()

@@ -64,7 +64,7 @@ def _job_row(job: JobSummary) -> tuple[str, ...]:
     protocol = str(job.result.get("protocol", "")) or job.title.rpartition(": ")[2]
     info = BY_NAME.get(protocol)
     title = info.title if info else protocol or job.title
-    state = job.state
+    state: str = job.state
     if job.state == "failed" and job.failure is not None:
         state = f"{job.failure.message} {job.failure.hint}".strip()
     elif job.state != "done":

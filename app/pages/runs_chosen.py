@@ -92,9 +92,13 @@ class ChosenRuns(QWidget):
         box.setDefaultButton(keep)
         box.setEscapeButton(keep)
         names = [run.run for run in chosen]
-        lose.clicked.connect(lambda _checked=False: [self._model.delete(name) for name in names])
+        lose.clicked.connect(lambda _checked=False: self._delete(names))
         self._ask = box
         box.open()
+
+    def _delete(self, runs: Sequence[str]) -> None:
+        for run in runs:
+            self._model.delete(run)
 
     def show_menu(self, place: QPoint) -> QMenu:
         """Show what can be done at `place` on the screen."""

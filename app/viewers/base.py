@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from PySide6.QtCore import QEvent, QMetaMethod, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
@@ -22,6 +23,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QStackedLayout, QWidget
 
 from app.theme import Theme, set_state
+from app.viewers.drawing import picture_of, write_drawings
 from app.viewers.table_twin import Table, TableTwin
 from app.widgets.numbers import count
 from engine.protocol.inspections import Choice, Inspection
@@ -29,7 +31,6 @@ from engine.protocol.wire import save_inspection
 
 PADDING_PX = 10
 MOST_PICTURES = 1024
-SNAPSHOT_SCALE = 2
 ROOMY_PX = QSize(820, 440)  # from this size on, controls lie beside the picture
 Paint = Callable[[QPainter, QRectF], None]
 
@@ -151,6 +152,7 @@ class Viewer(QWidget):
     choice_changed = Signal(object)  # Choice
     qualifier_changed = Signal(str)
     pictures_wanted = Signal(object)  # tuple of record numbers; the answer comes by `take_pictures`
+    is_drawn: ClassVar[bool] = True  # with a painter; what OpenGL renders has no lines and text to keep
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -252,16 +254,10 @@ class Viewer(QWidget):
 
     def snapshot(self) -> QImage:
         """Return what is shown at twice the resolution of the screen."""
-        body = self._body or self
-        ratio = SNAPSHOT_SCALE * body.devicePixelRatioF()
-        image = QImage(body.size() * ratio, QImage.Format.Format_RGB32)
-        image.setDevicePixelRatio(ratio)
-        image.fill(self.theme.color("surface"))
-        body.render(image)
-        return image
+        return picture_of(self._body or self, self.theme.color("surface"))
 
     def export_to(self, path: Path, reproduce: str = "") -> list[Path]:
-        """Write a PNG of what is shown, the arrays as .npz, and the sentence that reproduces them; return the files.
+        """Write what is shown as PNG, SVG and PDF, the arrays as .npz, and what reproduces them; return the files.
 
         Raises:
             OSError: the files cannot be written.
@@ -278,7 +274,17 @@ class Viewer(QWidget):
         save_inspection(arrays, self.inspection)
         text = path.with_suffix(".txt")
         text.write_text(f"{self.sentence()}.\n{self.inspection.note}\n{reproduce}\n", encoding="utf-8")
-        return [picture, arrays, text]
+        return [picture, *self.write_drawings(path, reproduce), arrays, text]
+
+    def write_drawings(self, path: Path, reproduce: str) -> list[Path]:
+        """Write what is shown for print, where lines and text can be told from pixels; return the files.
+
+        Raises:
+            OSError: the files cannot be written.
+        """
+        if not self.is_drawn:
+            return []
+        return write_drawings(self._body or self, self.theme.color("surface"), path, self.sentence(), reproduce)
 
     def _render(self) -> None:
         """Bring `self.inspection` into the widgets."""

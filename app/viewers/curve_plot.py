@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolTip, QVBoxLayout, QWidge
 
 from app.theme import Theme
 from app.viewers.curves import Series, thin_band, thin_line
+from app.viewers.drawing import write_drawings, write_picture
 from app.widgets.chips import ClickLabel, Swatch
 from app.widgets.numbers import ABSENT, number
 from app.widgets.panel import label
@@ -165,6 +167,23 @@ class CurvePlot(QWidget):
         self._write_values(None)
         self._cursor.setPen(pg.mkPen(self.theme.color("text3"), width=1))
         self.plot.setAccessibleName(self.sentence())
+
+    def export_to(self, path: Path, reproduce: str = "") -> list[Path]:
+        """Write the curves as PNG, SVG and PDF, and the values as they are, unsmoothed, as .npz; return the files.
+
+        Raises:
+            OSError: the files cannot be written.
+        """
+        if not self.series:
+            return []
+        self._cursor.hide()
+        ground, description = self.theme.color("surface"), f"{self.sentence()}. {reproduce}".strip()
+        arrays = path.with_suffix(".npz")
+        files = [write_picture(self, ground, path, description)]
+        files += write_drawings(self, ground, path, self.plot.accessibleName(), description)
+        columns = {f"{series.name} {axis}": getattr(series, axis) for series in self.series for axis in "xy"}
+        np.savez_compressed(arrays, allow_pickle=False, **columns)
+        return [*files, arrays]
 
     def sentence(self) -> str:
         """Return what is shown as one sentence."""

@@ -329,8 +329,15 @@ class EmbeddingViewer(Viewer):
             image = map_export.render(self.canvas)
             image.setText("Description", f"{self.sentence()}. {reproduce}".strip())
             image.save(str(path.with_suffix(".png")))
-            files.append(map_export.write_svg(self.canvas, path.with_suffix(".svg"), self.sentence(), reproduce))
         return files
+
+    def write_drawings(self, path: Path, reproduce: str) -> list[Path]:
+        """Write the map as SVG: points as one picture, names and legend as text.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        return [map_export.write_svg(self.canvas, path.with_suffix(".svg"), self.sentence(), reproduce)]
 
     def _key(self, event: QKeyEvent) -> bool:
         if event.key() == Qt.Key.Key_Escape and (self._chosen_records is not None or self.selected_record is not None):

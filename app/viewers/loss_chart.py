@@ -102,20 +102,12 @@ class LossChart(QWidget):
             self._stack.setCurrentIndex(1)
 
     def export_to(self, path: Path, reproduce: str = "") -> list[Path]:
-        """Write a PNG and the unsmoothed values as .npz; return the files.
+        """Write the curves as PNG, SVG and PDF, and the unsmoothed values as .npz; return the files.
 
         Raises:
             OSError: the files cannot be written.
         """
-        picture, arrays = path.with_suffix(".png"), path.with_suffix(".npz")
-        image = self.plot.grab().toImage()
-        image.setText("Description", f"{self.plot.sentence()}. {reproduce}")
-        if not image.save(str(picture)):
-            msg = f"{picture} could not be written"
-            raise OSError(msg)
-        columns = {f"{series.name} {axis}": getattr(series, axis) for series in self.plot.series for axis in "xy"}
-        np.savez_compressed(arrays, allow_pickle=False, **columns)
-        return [picture, arrays]
+        return self.plot.export_to(path, reproduce)
 
     def _series(self, history: RunHistoryModel, name: str, place: int, axis: str) -> Series:
         x, y = history.series(name)

@@ -67,6 +67,7 @@ class RecordedViewer(Viewer):
     """Base of viewers that draw an inspection with a viewer of records. It draws only what can be seen."""
 
     pane_kind: ClassVar[type[RecordViewer]]
+    is_drawn = False
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(theme, parent)

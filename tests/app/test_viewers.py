@@ -312,7 +312,7 @@ def test_that_an_export_holds_picture_and_the_same_arrays(qtbot: QtBot, theme: T
     viewer = shown(qtbot, ReconstructionViewer(theme))
     viewer.show_inspection(reconstruction())
     files = viewer.export_to(tmp_path / "view", "selfsight inspect RUN --view reconstruction")
-    assert [file.suffix for file in files] == [".png", ".npz", ".txt"]
+    assert [file.suffix for file in files] == [".png", ".svg", ".pdf", ".npz", ".txt"]
     read = load_inspection(tmp_path / "view.npz")
     assert np.array_equal(read.output, reconstruction().output)
     assert "selfsight inspect RUN" in (tmp_path / "view.txt").read_text(encoding="utf-8")
