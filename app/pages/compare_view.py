@@ -18,12 +18,13 @@ from PySide6.QtWidgets import QComboBox, QStackedWidget, QVBoxLayout, QWidget
 from app.context import AppContext
 from app.pages.compare_groups import Group, group_runs, mean_curve
 from app.pages.compare_layers import LayerComparison
+from app.pages.compare_maps import MapPair
 from app.pages.compare_model import MOST_RUNS, differing_settings, unequal_budget
 from app.pages.compare_pick import RunPicker
 from app.pages.compare_results import NAMES, PERCENT, ResultsModel, make_results_table
 from app.pages.compare_sample import SampleStrip
-from app.pages.handing_on import HandingOn
 from app.pages.exporting import ask_export
+from app.pages.handing_on import HandingOn
 from app.pages.run_facts import batch_size, dataset_name
 from app.theme import set_state
 from app.viewers import make_viewer
@@ -96,6 +97,7 @@ class CompareView(Page):
         self.budget = Banner(theme, "", "warn", "Compare against images")
         self.budget.action_wanted.connect(self._against_images)
         self.strip = SampleStrip(context)
+        self.maps = MapPair(context)
         self.layers = LayerComparison(context, self)
         self.layers.changed.connect(self._show_layers)
         self.matrix = make_viewer("similarity", theme)
@@ -146,6 +148,11 @@ class CompareView(Page):
             self.below.add_control(control)
         self.below.set_body(self.strip)
         self.strip.told.connect(self.below.set_qualifier)
+        self.two = Panel(theme, "Two maps")
+        for control in self.maps.controls():
+            self.two.add_control(control)
+        self.two.set_body(self.maps)
+        self.maps.told.connect(self.two.set_qualifier)
         self.alike = Panel(theme, "Layers alike")
         for control in (self.first, self.second, self.compute, *self.matrix.header_widgets()):
             self.alike.add_control(control)
@@ -155,6 +162,7 @@ class CompareView(Page):
             (self.left, "curves", None),
             (self.right, "settings", self.settings),
             (self.below, "sample", None),
+            (self.two, "maps", None),
             (self.alike, "layers", None),
         ):
             panel.setObjectName(f"compare-{name}")
@@ -164,17 +172,18 @@ class CompareView(Page):
                     lambda _checked=False, table=table: QGuiApplication.clipboard().setText(table.as_text())
                 )
                 panel.add_control(copy)
+        for panel, name, shown in ((self.left, "curves", self.curves), (self.alike, "layers", self.matrix)):
+            panel.add_export()
+            panel.export_wanted.connect(partial(self._export, name, shown.export_to))
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.top)
         self.splitDockWidget(self.top, self.left, Qt.Orientation.Vertical)
         self.splitDockWidget(self.left, self.below, Qt.Orientation.Vertical)
         self.splitDockWidget(self.left, self.right, Qt.Orientation.Horizontal)
         self.tabifyDockWidget(self.right, self.alike)
+        self.tabifyDockWidget(self.below, self.two)
         self.right.raise_()
 
     # ── which runs ───────────────────────────────────────────────────────────────────────────────
-        for panel, name, shown in ((self.left, "curves", self.curves), (self.alike, "layers", self.matrix)):
-            panel.add_export()
-            panel.export_wanted.connect(partial(self._export, name, shown.export_to))
 
     def show_item(
         self, runs: Sequence[str] | None = None, run: str | None = None, paths: Sequence[str] | None = None
@@ -226,11 +235,13 @@ class CompareView(Page):
         self.report_button.setVisible(bool(runs))
         self.table_stack.setCurrentIndex(1 if runs else 0)
         self.strip.show_runs([group.runs[0] for group in self.groups], titles)
+        self.maps.show_runs([group.runs[0] for group in self.groups], titles)
         for panel, is_useful in (
             (self.left, bool(runs)),
             (self.right, bool(runs)),
             (self.below, self.strip.is_useful()),
             (self.alike, len(self.groups) > 1),
+            (self.two, len(self.groups) > 1),
         ):
             panel.setVisible(is_useful)
         self.top.set_qualifier(self._how_measured())
@@ -317,6 +328,10 @@ class CompareView(Page):
             self.matrix.show_message(self.layers.text)
         self.alike.set_qualifier(self.layers.text if self.layers.state == "done" else "")
 
+    def _export(self, name: str, write: Callable[[Path, str], list[Path]]) -> None:
+        reproduce = f"selfsight export {' '.join(self.chosen)} --format report --out comparison.html"
+        ask_export(self, f"comparison-{name}", lambda path: write(path, reproduce), self.context.notices)
+
     def _against_images(self) -> None:
         self.axis.setCurrentIndex(self.axis.findData("image"))
         self.refresh()
@@ -327,11 +342,7 @@ class CompareView(Page):
         QTimer.singleShot(0, self, self._settle)
 
     def _settle(self) -> None:
-        self.resizeDocks([self.top, self.left, self.below], [190, 340, 270], Qt.Orientation.Vertical)
-    def _export(self, name: str, write: Callable[[Path, str], list[Path]]) -> None:
-        reproduce = f"selfsight export {' '.join(self.chosen)} --format report --out comparison.html"
-        ask_export(self, f"comparison-{name}", lambda path: write(path, reproduce), self.context.notices)
-
+        self.resizeDocks([self.top, self.left, self.below], [170, 290, 340], Qt.Orientation.Vertical)
         self.resizeDocks([self.left, self.right], [520, 480], Qt.Orientation.Horizontal)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from app.pages.runs_groups import tag_counts
 from app.widgets.chips import FilterChip, FlowLayout
@@ -27,8 +27,11 @@ class RunChips(QWidget):
         self.archived = FilterChip(ARCHIVED)
         self.archived.setToolTip("Runs that were put away: kept, but not listed")
         self.archived.toggled.connect(self._toggled)
-        self._flow = FlowLayout(self)
-        self._flow.setContentsMargins(10, 6, 10, 6)
+        inside = QWidget()
+        self._flow = FlowLayout(inside)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(10, 8, 10, 6)
+        column.addWidget(inside)
         self._shown: list[tuple[str, int]] = []
         policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
@@ -68,13 +71,13 @@ class RunChips(QWidget):
             self.chips.pop(tag).deleteLater()
         for tag, runs in found:
             if tag not in self.chips:
-                self.chips[tag] = FilterChip(tag, on=tag in asked, parent=self)
+                self.chips[tag] = FilterChip(tag, on=tag in asked)
                 self.chips[tag].toggled.connect(self._toggled)
             chip = self.chips[tag]
             chip.setText(f"{tag.replace('&', '&&')} {count(runs)}")
             chip.setAccessibleName(f"Tag {tag}, {count(runs)}")
-            chip.show()
             self._flow.addWidget(chip)
+            chip.show()
         self._flow.addWidget(self.archived)
 
     def _toggled(self) -> None:
