@@ -24,6 +24,7 @@ from engine.exports.curves import Curve, draw_curves, smoothed
 from engine.protocol.inspections import Array, Inspection
 from engine.protocol.messages import MetricsRow, RunEvent, RunSummary
 from engine.registry import find_method
+from engine.run_command import command_line
 from engine.run_results import kept_results
 from engine.runs import RunFolder, utc_now
 
@@ -125,7 +126,6 @@ def _part_of(folder: RunFolder) -> RunPart:
         idea = f"The method cannot be loaded here: {error.message}"
     else:
         from engine.describe import describe_method
-        from engine.supervisor.settings import command_line
 
         title, idea = method.title, method.idea
         paper = {"title": method.paper.title, "authors": method.paper.authors, "url": method.paper.url}

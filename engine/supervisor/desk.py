@@ -16,6 +16,7 @@ from engine.protocol import messages as m
 from engine.protocol import wire
 from engine.protocol.inspections import Array
 from engine.protocol.schema import DatasetInfo, misfit
+from engine.run_command import command_line
 from engine.run_results import kept_results
 from engine.supervisor import settings
 from engine.supervisor.answers import Answers
@@ -329,7 +330,7 @@ class Desk:
                 id=request.id,
                 problems=tuple(problems),
                 misfit="" if info is None else misfit(method.needs, info.schema),
-                command=settings.command_line(method, request.spec),
+                command=command_line(method, request.spec),
             )
             self.answer(request, reply)
 
@@ -408,7 +409,7 @@ class Desk:
                 metrics_lines=first + len(metrics),
                 events_lines=second + len(events),
                 more=more_metrics or more_events,
-                command=settings.command_line(methods.get(folder.spec.method), folder.spec),
+                command=command_line(methods.get(folder.spec.method), folder.spec),
             )
             return reply, ()
 

@@ -9,6 +9,7 @@ from engine.errors import ConfigError
 from engine.protocol import messages as m
 from engine.protocol.forms import FormField
 from engine.protocol.schema import DatasetInfo, FieldKind, FieldSpec, Need, Schema
+from engine.run_command import command_line
 from engine.supervisor import settings
 from engine.supervisor.answers import Answers
 from engine.supervisor.children import explain_exit
@@ -55,7 +56,7 @@ def test_that_every_problem_and_the_misfit_are_named_at_once() -> None:
 
 def test_that_the_command_line_holds_only_what_differs_from_the_preset() -> None:
     changed = spec(dataset="my data.h5", config={"mode": "b", "area": (0.5, 1.0)}, training={"steps": 10}, seed=2)
-    line = settings.command_line(METHOD, changed)
+    line = command_line(METHOD, changed)
     assert line == "selfsight train --method toy --data 'my data.h5' --preset small --set area=0.5,1 --seed 2"
 
 
