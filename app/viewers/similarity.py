@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, QSize
+from PySide6.QtCore import QPointF, QRectF, QSize, QSizeF, Qt
 from PySide6.QtGui import QFontMetricsF, QImage, QPainter
 from PySide6.QtWidgets import QWidget
 
@@ -16,6 +16,9 @@ from engine.protocol.inspections import Array, Similarity
 
 LARGEST_SIDE = 2000
 MOST_COLUMNS = 200  # of the table
+MOST_NAMED = 40  # rows and columns whose names stand beside the matrix
+NAMED_FROM_PX = 12  # side of a cell
+LONGEST_NAME_PX, NAME_GAP_PX = 120, 6
 
 
 class SimilarityViewer(Viewer):
@@ -82,11 +85,18 @@ class SimilarityViewer(Viewer):
         theme = self.theme
         painter.setFont(theme.font("small"))
         line = QFontMetricsF(painter.font()).lineSpacing()
-        room = area.adjusted(PADDING_PX, PADDING_PX, -PADDING_PX, -PADDING_PX - line - 8)
-        scale = min(room.width() / self._image.width(), room.height() / self._image.height())
-        scale = float(int(scale)) if scale >= 1 else scale
+        whole = area.adjusted(PADDING_PX, PADDING_PX, -PADDING_PX, -PADDING_PX - line - 8)
+        margins = self._name_margins()
+        room = whole.adjusted(margins.width(), margins.height(), 0, 0)
+        scale = self._scale(room)
+        if scale < NAMED_FROM_PX:
+            margins, room = QSizeF(), whole
+            scale = self._scale(room)
         self._target = QRectF(room.left(), room.top(), self._image.width() * scale, self._image.height() * scale)
         painting.draw_picture(painter, self._target, self._image)
+        if not margins.isEmpty():
+            self._paint_names(painter, scale, margins)
+        painter.setFont(theme.font("small"))
         y = area.bottom() - PADDING_PX - line
         low, high = number(self._low), number(self._high)
         right = area.right() - PADDING_PX - 40
@@ -96,6 +106,44 @@ class SimilarityViewer(Viewer):
         draw_text(painter, QRectF(right - 76 - width, y, width + 2, line), low, theme.color("text2"))
         text = self._under_pointer or "Point at a cell to read it."
         draw_text(painter, QRectF(area.left() + PADDING_PX, y, right - 100, line), text, theme.color("text2"))
+
+    def _scale(self, room: QRectF) -> float:
+        """Return pixels a cell, whole ones from 1 on."""
+        assert self._image is not None
+        scale = min(room.width() / self._image.width(), room.height() / self._image.height())
+        return float(int(scale)) if scale >= 1 else scale
+
+    def _name_margins(self) -> QSizeF:
+        """Return the room for names left of and above a small matrix; nothing where they are unknown or too many."""
+        shown = self.inspection
+        if not isinstance(shown, Similarity) or self._block > 1:
+            return QSizeF()
+        if (len(shown.rows), len(shown.columns)) != shown.values.shape or max(shown.values.shape) > MOST_NAMED:
+            return QSizeF()
+        metrics = QFontMetricsF(self.theme.font("tick"))
+        left, top = (max(metrics.horizontalAdvance(name) for name in names) for names in (shown.rows, shown.columns))
+        return QSizeF(min(left, LONGEST_NAME_PX) + NAME_GAP_PX, min(top, LONGEST_NAME_PX) + NAME_GAP_PX)
+
+    def _paint_names(self, painter: QPainter, scale: float, margins: QSizeF) -> None:
+        shown = self.inspection
+        if not isinstance(shown, Similarity):
+            return
+        font, colour = self.theme.font("tick"), self.theme.color("text2")
+        metrics = QFontMetricsF(font)
+        painter.setFont(font)
+        painter.setPen(colour)
+        right, elide = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, Qt.TextElideMode.ElideRight
+        width, height = margins.width() - NAME_GAP_PX, margins.height() - NAME_GAP_PX
+        for place, name in enumerate(shown.rows):
+            box = QRectF(self._target.left() - margins.width(), self._target.top() + place * scale, width, scale)
+            painter.drawText(box, right, metrics.elidedText(name, elide, width + 1))
+        for place, name in enumerate(shown.columns):
+            painter.save()
+            painter.translate(self._target.left() + (place + 0.5) * scale, self._target.top() - NAME_GAP_PX)
+            painter.rotate(-90)
+            box = QRectF(0, -scale / 2, height, scale)
+            painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, metrics.elidedText(name, elide, height + 1))
+            painter.restore()
 
     def _hover(self, point: QPointF | None) -> None:
         shown = self.inspection

@@ -95,6 +95,7 @@ class TextTransformer(nn.Module):
         super().__init__()
         if dim % heads:
             raise ConfigError(f"A text width of {dim} cannot be shared by {heads} heads.", "Choose a multiple.")
+        self.depth, self.heads = depth, heads
         self.token_embedding = nn.Embedding(vocabulary, dim)
         self.positional_embedding = nn.Parameter(torch.empty(context, dim))
         self.blocks = nn.ModuleList(ClipBlock(dim, heads, depth) for _ in range(depth))
@@ -106,14 +107,33 @@ class TextTransformer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return features (B, E), not normalised, of token numbers (B, T), T at most the context."""
-        length = tokens.shape[1]
-        hidden = self.token_embedding(tokens) + self.positional_embedding[:length]
-        seen = torch.ones(length, length, dtype=torch.bool, device=tokens.device).tril()
+        hidden, seen = self._enter(tokens)
         for block in self.blocks:
             hidden = block(hidden, seen)
         end = tokens.argmax(dim=1)  # the end has the largest number
         last = hidden.gather(1, end[:, None, None].expand(-1, 1, hidden.shape[2]))[:, 0]
         return self.norm(last) @ self.projection.to(last.dtype)
+
+    def _enter(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the first hidden states (B, T, D) and which tokens may be seen (T, T): the earlier ones."""
+        length = tokens.shape[1]
+        seen = torch.ones(length, length, dtype=torch.bool, device=tokens.device).tril()
+        return self.token_embedding(tokens) + self.positional_embedding[:length], seen
+
+    def attention(self, tokens: Tensor, layer: int) -> Tensor:
+        """Return the softmax weights (B, heads, T, T) float32 of block `layer` (negative: from the end).
+
+        Raises:
+            IndexError: there is no such block.
+        """
+        if not -self.depth <= layer < self.depth:
+            msg = f"layer {layer} of {self.depth}"
+            raise IndexError(msg)
+        hidden, seen = self._enter(tokens)
+        blocks = [block for block in self.blocks if isinstance(block, ClipBlock)]
+        for block in blocks[: layer % self.depth]:
+            hidden = block(hidden, seen)
+        return blocks[layer].weights(hidden, seen)
 
 
 class ClipViT(nn.Module):

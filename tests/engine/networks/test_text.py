@@ -65,3 +65,22 @@ def test_that_unit_vectors_are_float32_and_of_length_one() -> None:
     found = unit(torch.randn(3, 5).to(torch.bfloat16))
     assert found.dtype == torch.float32
     assert_close(found.norm(dim=1), torch.ones(3))
+
+
+@pytest.mark.parametrize("layer", [0, 1, -1])
+def test_that_attention_of_words_equals_the_softmax_over_earlier_words(layer: int) -> None:
+    model = text_encoder()
+    tokens = hash_words(["one red cube"], 100, 12)
+    hidden = model.token_embedding(tokens) + model.positional_embedding
+    for block in list(model.blocks)[: layer % 2]:
+        hidden = block(hidden, torch.ones(12, 12, dtype=torch.bool).tril())
+    attention = model.blocks[layer].attn
+    q, k, _ = attention.qkv(model.blocks[layer].norm1(hidden)).view(12, 3, 2, 8).permute(1, 2, 0, 3)
+    scores = (q @ k.transpose(1, 2)) / 8**0.5
+    expected = scores.masked_fill(torch.ones(12, 12).triu(1).bool(), -torch.inf).softmax(dim=-1)
+    torch.testing.assert_close(model.attention(tokens, layer)[0], expected)
+
+
+def test_that_attention_of_a_block_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(IndexError, match="layer 2 of 2"):
+        text_encoder().attention(hash_words(["one"], 100, 12), 2)
