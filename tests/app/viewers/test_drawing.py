@@ -88,7 +88,8 @@ def test_that_every_drawn_view_is_written_for_print(qtbot: QtBot, theme: Theme, 
             series=("teacher",), unit="norm",
         ),
         "similarity": Similarity(
-            view="s", step=5, title="Alike", values=np.eye(3, dtype=np.float32), row_records=np.arange(3), column_records=np.arange(3),
+            view="s", step=5, title="Alike", values=np.eye(3, dtype=np.float32),
+            row_records=np.arange(3), column_records=np.arange(3),
         ),
     }  # fmt: skip
     viewer.show_inspection(shown[kind])
