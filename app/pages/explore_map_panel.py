@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -9,8 +10,10 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QFileDialog,
     QGridLayout,
     QHBoxLayout,
+    QMenu,
     QProgressBar,
     QSlider,
     QVBoxLayout,
@@ -26,7 +29,7 @@ from app.widgets.number_box import NumberBox
 from app.widgets.numbers import count, duration
 from app.widgets.panel import label, line
 from app.widgets.segmented import Segmented
-from engine.protocol.messages import MapOptions
+from engine.protocol.messages import TABLE_FORMATS, MapOptions
 
 PROJECTIONS = ("PCA", "UMAP", "t-SNE", "PaCMAP")
 SETTINGS = {  # option: title, whole number, smallest, largest, of which projections
@@ -34,6 +37,12 @@ SETTINGS = {  # option: title, whole number, smallest, largest, of which project
     "minimum_distance": ("Min. distance", False, 0, 0.99, ("UMAP",)),
     "perplexity": ("Perplexity", False, 2, 500, ("t-SNE",)),
     "seed": ("Seed", True, 0, None, ("UMAP", "t-SNE", "PaCMAP")),
+}
+TABLES = {
+    "csv": "CSV…",
+    "parquet": "Parquet…",
+    "npz": "NumPy NPZ…",
+    "projector": "TensorFlow Projector (folder)…",
 }
 AMOUNTS = (2_000, 10_000, 100_000, 0)  # 0 = all
 SIZES_PX = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
@@ -61,6 +70,7 @@ class MapPanel(QWidget):
         viewer.columns_changed.connect(self._show_columns)
         viewer.canvas.drawn.connect(self._show_look)
         maps.changed.connect(self.show_state)
+        maps.arrived.connect(lambda *_: self.show_state())
         self._show_settings()
         self.show_state()
 
@@ -118,8 +128,13 @@ class MapPanel(QWidget):
         self.bar.setFixedHeight(6)
         self.progress = label("", "qualifier", wrap=True)
         self.cancel = Button(self._theme, "Cancel", icon="cancel", kind="quiet")
+        self.table = Button(self._theme, "Points as table", icon="export", kind="quiet")
+        menu = QMenu(self.table)
+        for form, title in TABLES.items():
+            menu.addAction(title, partial(self._ask_table, form))
+        self.table.setMenu(menu)
         self.cancel.clicked.connect(self._maps.cancel)
-        working: tuple[QWidget, ...] = (self.make, self.bar, self.progress, self.cancel)
+        working: tuple[QWidget, ...] = (self.make, self.bar, self.progress, self.cancel, self.table)
         for part in working:
             self._column.addWidget(part)
         self.projection.activated.connect(lambda _row: self._changed())
@@ -220,6 +235,18 @@ class MapPanel(QWidget):
                 return f"{title} must be a whole number."
         return ""
 
+    def _ask_table(self, form: str) -> QFileDialog:
+        suffix = TABLE_FORMATS[form]
+        dialog = QFileDialog(self, "Points as table", f"{self._maps.shown or 'map'}{suffix}")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        if suffix:
+            dialog.setNameFilter(f"{TABLES[form].removesuffix('…')} (*{suffix})")
+            dialog.setDefaultSuffix(suffix.removeprefix("."))
+        dialog.fileSelected.connect(partial(self._maps.write_table, form))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+        return dialog
+
     # ── what is shown ────────────────────────────────────────────────────────────────────────────
 
     def _show_settings(self) -> None:
@@ -248,6 +275,7 @@ class MapPanel(QWidget):
         self.make.setText(f"Recompute{seconds}" if known is not None else "Compute map")
         problem = self._problem() or maps.problem
         self.make.setEnabled(not self._problem())
+        self.table.setVisible(bool(maps.shown))
         self.bar.setVisible(job is not None and job.total > 0)
         self.cancel.setVisible(maps.is_busy)
         if job is not None:
@@ -260,7 +288,7 @@ class MapPanel(QWidget):
                 text += f", {duration(job.seconds_left)} left"
             self.progress.setText(text)
         else:
-            self.progress.setText("asking the engine…" if maps.is_busy else problem)
+            self.progress.setText("asking the engine…" if maps.is_busy else problem or maps.note)
         set_state(self.progress, level="error" if problem and not maps.is_busy else "")
         self.progress.setVisible(bool(self.progress.text()))
 

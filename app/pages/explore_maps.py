@@ -35,6 +35,8 @@ class ExploreMaps(QObject):
         self.options = MapOptions()
         self.maps: tuple[MapInfo, ...] = ()
         self.problem = ""
+        self.note = ""  # where the last table was written
+        self._tables: dict[str, str] = {}  # job → where it writes
         self.job: JobSummary | None = None
         self._job_id = ""
         self._listed_run = ""
@@ -150,6 +152,35 @@ class ExploreMaps(QObject):
         self._client.send(request, self._take_job)
         self.changed.emit()
 
+    def write_table(self, form: str, out: str) -> None:
+        """Have the points of the map that is shown written as a table of a format, as a job."""
+        if self._shown is None:
+            return
+        run, key = self._shown
+        self.note = self.problem = ""
+        request = messages.HandOn(id=self._client.new_id(), runs=(run,), format=form, out=out, map=key)
+        self._client.send(request, partial(self._take_table, out))
+
+    def _take_table(self, out: str, reply: Message, _arrays: list[Array]) -> None:
+        if isinstance(reply, messages.JobAccepted):
+            self._tables[reply.job] = out
+            self._tables_changed()
+        else:
+            self.problem = failure_text(reply)
+            self.changed.emit()
+
+    def _tables_changed(self) -> None:
+        for name, out in list(self._tables.items()):
+            job = self._workspace.jobs.get(name)
+            if job is None or job.state not in ENDED:
+                continue
+            del self._tables[name]
+            if job.state == "done":
+                self.note = f"Table written to {out}."
+            elif job.failure is not None:
+                self.problem = f"{job.failure.message} {job.failure.hint}".strip()
+            self.changed.emit()
+
     def cancel(self) -> None:
         """Stop the job."""
         if self.job is not None:
@@ -164,6 +195,7 @@ class ExploreMaps(QObject):
             self.changed.emit()
 
     def _jobs_changed(self) -> None:
+        self._tables_changed()
         job = self._workspace.jobs.get(self._job_id) if self._job_id else None
         if job is None or job == self.job:
             return

@@ -146,6 +146,19 @@ def test_that_a_map_job_tells_how_far_it_is_and_can_be_cancelled(opened: Opened)
     assert view.panel.make.isVisible()
 
 
+def test_that_the_points_of_the_map_are_written_as_a_table_by_the_engine(opened: Opened) -> None:
+    view = opened(map_info())
+    view.panel.choose("UMAP")
+    engine = view.context.client
+    engine.answer(m.HandOn, lambda request: (m.JobAccepted(id=request.id, job="t"), []))
+    assert view.panel.table.isVisible()
+    view.maps.write_table("csv", "/data/points.csv")
+    asked = engine.last(m.HandOn)
+    assert (asked.format, asked.out, asked.map) == ("csv", "/data/points.csv", "umap")
+    engine.emit_event(job("done", job="t", kind="hand-on"))
+    assert view.panel.progress.text() == "Table written to /data/points.csv."
+
+
 def test_that_a_failed_map_says_why_in_place(opened: Opened) -> None:
     view = opened()
     engine = view.context.client
