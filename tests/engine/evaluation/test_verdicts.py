@@ -1,5 +1,6 @@
 """Verdicts: what they say of sick runs, and that they are silent of healthy ones."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -185,3 +186,17 @@ def test_that_a_verdict_survives_the_way_through_the_events_file() -> None:
     (verdict,) = judge.hear(reading(10, **flat))
     assert msgspec.convert(msgspec.json.decode(msgspec.json.encode(verdict)), Verdict) == verdict
     assert np.isfinite([each.value for each in verdict.evidence]).all()
+
+
+def healthy_runs() -> dict[str, list[MetricsRow]]:
+    """Return what eleven runs of baselines measured, as in their metrics, thinned to the readings and their losses."""
+    lines = (Path(__file__).parents[2] / "data" / "healthy-runs.jsonl").read_bytes().splitlines()
+    found = [msgspec.json.decode(line) for line in lines]
+    return {run["run"]: msgspec.convert(run["rows"], list[MetricsRow]) for run in found}
+
+
+@pytest.mark.parametrize("name", list(healthy_runs()))
+def test_that_no_healthy_baseline_raises_an_alarm(name: str) -> None:
+    readings = readings_of(healthy_runs()[name])
+    assert len(readings) >= 2
+    assert said(*readings) == []
