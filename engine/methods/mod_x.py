@@ -35,7 +35,9 @@ from torch import Tensor, nn
 from engine.data.batch import Batch
 from engine.evaluation.retrieval import recalls
 from engine.form_fields import CropArea, Depth, Heads, ImagePx, PatchPx, Width, setting
+from engine.inspections.attentions import chosen_layer
 from engine.inspections.image_text import make_change, make_nearest_texts, make_pair_map, make_rotation, make_similarity
+from engine.inspections.text_attention import make_text_attention
 from engine.method import (
     Arm,
     Claim,
@@ -52,7 +54,7 @@ from engine.method import (
     Step,
     Views,
 )
-from engine.networks.text import ClipViT, TextTransformer, hash_words, unit
+from engine.networks.text import ClipViT, TextTransformer, hash_words, unit, words_of
 from engine.objectives.gather import gather_rows
 from engine.objectives.image_text import distil_rows, rotation_degrees
 from engine.objectives.paired import cosine_matrix, paired_infonce, rank_one_share
@@ -330,6 +332,18 @@ def show_pair_map(model: nn.Module, batch: Batch, choice: Choice, config: Any, r
     return make_pair_map(now, old, batch)
 
 
+def show_text_attention(model: nn.Module, batch: Batch, choice: Choice, config: Any, rng: Rng) -> Similarity:  # noqa: ARG001
+    """Return which words of the first shown caption each of its words attends to."""
+    assert isinstance(model, ModX)
+    encoder = model.network.text
+    layer = chosen_layer(choice, encoder.depth)
+    weights = encoder.attention(model.plain(batch)[1][:1], layer)[0]
+    return make_text_attention(
+        weights, words_of(batch.texts["text"][0])[: config.context - 2], record=int(batch.index[0]),
+        layer=layer, layers=encoder.depth, view="text-attention", title="Attention of words",
+    )
+
+
 def show_captions(model: nn.Module, batch: Batch, choice: Choice, config: Any, rng: Rng) -> TextTable:  # noqa: ARG001
     """Return the nearest of the shown captions to every shown image, now and before this task."""
     _, now, old = _before(model, batch)
@@ -402,6 +416,8 @@ METHOD = Method(
              "By how much images and texts have turned; if they turn differently, they drift apart."),
         Look("pair-map", Embedding, "Images and texts", show_pair_map,
              "Images and captions, now and before this task, in two dimensions."),
+        Look("text-attention", Similarity, "Attention of words", show_text_attention,
+             "Which earlier words of the first shown caption each of its words looks at."),
         Look("nearest-captions", TextTable, "Nearest captions", show_captions,
              "The nearest caption to every shown image, now and before this task."),
     ),
