@@ -84,8 +84,7 @@ class LiveViews:
             values["steering"] = _steering(look, config)
         labels = getattr(inspection, "labels", None)
         if isinstance(labels, tuple) and not labels and self._classes:  # maps have an array of their own
-            names = [self._classes[label] if label >= 0 else "" for label in self._labels[records]]
-            values["labels"] = tuple(names)
+            values["labels"] = class_names(inspection, records, self._labels, self._classes)
         return msgspec.structs.replace(inspection, **values)
 
     def _batch(self, model: nn.Module, records: Any, draw: int | None, step: int) -> Batch:
@@ -124,3 +123,18 @@ def _steered(look: Look, config: Any, choice: Choice) -> Any:
 def _steering(look: Look, config: Any) -> tuple[FormField, ...]:
     fields = {field.name: field for field in describe_form(type(config))}
     return tuple(msgspec.structs.replace(fields[name], default=getattr(config, name)) for name in look.steers)
+
+
+def class_names(
+    inspection: Inspection, records: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], classes: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the class of each record that an inspection shows, "" where it has none; none where it shows no records.
+
+    Args:
+        inspection: tells its records, or else shows those it was asked for.
+        records: that it was asked for.
+        labels: (N,) of all records, -1 = none.
+        classes: of the dataset.
+    """
+    shown = np.atleast_1d(getattr(inspection, "records", records))
+    return tuple(classes[label] if label >= 0 else "" for label in labels[shown])

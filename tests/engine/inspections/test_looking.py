@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from engine.errors import DataError, MethodError, RunError
+from engine.inspections.live import class_names
 from engine.inspections.looking import Shelf, look_at
-from engine.protocol.inspections import Choice, Reconstruction
+from engine.protocol.inspections import Choice, Pictures, Reconstruction
 from engine.protocol.messages import WorkerCommand
 from engine.runs import RunFolder
 from tests.engine.inspections.conftest import make_pictures
@@ -148,3 +149,14 @@ def test_that_a_choice_survives_its_way_to_the_worker() -> None:
     sent = Choice(step=4, dataset="/d.h5", hidden=(1, 2), settings=(("mask_share", 0.5), ("mask_shape", "grid")))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(sent), type=Choice) == sent
     assert hash(sent) == hash(Choice(**{name: getattr(sent, name) for name in sent.__struct_fields__}))
+
+
+@pytest.mark.parametrize(("shown", "names"), [([], ()), ([2, 0], ("", "disc"))])
+def test_that_classes_are_named_for_the_records_that_are_shown_and_for_no_others(
+    shown: list[int], names: tuple[str, ...]
+) -> None:
+    pictures = Pictures(
+        view="filters", title="Filters", step=0, records=np.array(shown, np.int64), columns=("",),
+        pictures=np.zeros((2, 1, 3, 4, 4), np.float32),
+    )  # fmt: skip
+    assert class_names(pictures, np.arange(3), np.array([0, 1, -1]), ("disc", "bar")) == names
