@@ -15,6 +15,7 @@ from app.pages.explore_maps import as_embedding
 from app.pages.run_facts import dataset_name
 from app.pages.run_pictures import THUMBNAIL_PX
 from app.theme import Theme, set_state
+from app.viewers.base import step_text
 from app.viewers.embedding import EmbeddingViewer
 from app.viewers.map_columns import Column
 from app.widgets.buttons import Button
@@ -28,6 +29,7 @@ from engine.protocol.messages import FeatureChoice, MapInfo, MapOptions, Message
 
 MOST_POINTS = 10_000  # of maps that are made here, the same records for both
 PROJECTIONS = ("PCA", "UMAP", "t-SNE", "PaCMAP")
+AS_MADE_HERE = ("all", "at random (seed 0)")
 ENDED = frozenset({"done", "failed", "cancelled"})
 
 
@@ -75,9 +77,11 @@ class PairedMaps(QObject):
         if self.pair is None or self.is_busy:
             return
         client = self._context.client
-        best = self._best()
         for run in dict.fromkeys(self.pair):
-            if best is not None or self._fitting(run, MOST_POINTS):
+            if any(
+                info.chosen in AS_MADE_HERE and info.shown >= min(MOST_POINTS, info.total)
+                for info in self._fitting(run)
+            ):
                 continue
             request = messages.MakeMap(
                 id=client.new_id(),
@@ -89,16 +93,14 @@ class PairedMaps(QObject):
             client.send(request, partial(self._take_job, request.id, run))
         self.changed.emit()
 
-    def _fitting(self, run: str, shown: int = 0) -> list[MapInfo]:
-        summary = self._context.workspace.runs.get(run)
+    def _fitting(self, run: str) -> list[MapInfo]:
         return [
             info
             for info in self._lists.get(run, ())
             if info.options.projection == self.projection
             and info.options.dimensions == 2
             and not info.split
-            and (not shown or info.shown == min(shown, info.total))
-            and (summary is None or info.dataset == self._data())
+            and info.dataset == self._data()
         ]
 
     def _data(self) -> str:
@@ -216,11 +218,11 @@ class MapPair(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 8, 10, 8)
         row.setSpacing(12)
-        for side, (name, viewer) in enumerate(zip(self.names, self.viewers, strict=True)):
+        for side, (title, viewer) in enumerate(zip(self.names, self.viewers, strict=True)):
             head = QHBoxLayout()
             head.setSpacing(8)
             head.addWidget(Swatch(theme.categorical(side), 14, 4))
-            head.addWidget(name, 1)
+            head.addWidget(title, 1)
             column = QVBoxLayout()
             column.setSpacing(4)
             column.addLayout(head)
@@ -262,8 +264,9 @@ class MapPair(QWidget):
         first, second = self.first.currentData(), self.second.currentData()
         if not self.isVisible() or not first or not second:
             return
-        for name, box in zip(self.names, (self.first, self.second), strict=True):
-            name.setText(box.currentText())
+        if self.maps.pair != (first, second):
+            for name, box in zip(self.names, (self.first, self.second), strict=True):
+                name.setText(box.currentText())
         self.maps.show(first, second, self.projection.currentData())
 
     def _show_state(self) -> None:
@@ -279,6 +282,8 @@ class MapPair(QWidget):
         viewer.set_columns(columns)
         viewer.show_inspection(embedding)
         viewer.choose_records(self.chosen)
+        box = (self.first, self.second)[side]
+        self.names[side].setText(f"{box.currentText()}, {step_text(embedding.step)}")
         self._show_state()
 
     # ── one selection ────────────────────────────────────────────────────────────────────────────

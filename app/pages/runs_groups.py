@@ -65,13 +65,18 @@ def group_of(run: RunSummary, grouping: str, methods: Methods) -> str:
     return ""
 
 
-def in_groups(runs: Sequence[RunSummary], grouping: str, methods: Methods) -> list[str | Heading]:
-    """Return run names in the order given, each group under its heading, in the order of the groups' first runs."""
+def in_groups(
+    runs: Sequence[RunSummary], groups_of: Mapping[str, str], grouping: str, methods: Methods
+) -> list[str | Heading]:
+    """Return run names in the order given, each group under its heading, in the order of the groups' first runs.
+
+    `groups_of` is what `group_of` says of each run, by name.
+    """
     if not grouping:
         return [run.run for run in runs]
     groups: dict[str, list[RunSummary]] = {}
     for run in runs:
-        groups.setdefault(group_of(run, grouping, methods), []).append(run)
+        groups.setdefault(groups_of[run.run], []).append(run)
     entries: list[str | Heading] = []
     for key, group in groups.items():
         title = _settings_title(group, methods) if grouping == "settings" else key

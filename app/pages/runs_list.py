@@ -170,7 +170,9 @@ class RunsList(Page):
 
     def chosen_runs(self) -> list[str]:
         """Return the runs of the chosen rows, from the top."""
-        rows = sorted(index.row() for index in self.table.selectionModel().selectedRows())
+        chosen = self.table.selectionModel().selection()
+        parts = [chosen.at(number) for number in range(chosen.count())]
+        rows = sorted({row for part in parts for row in range(part.top(), part.bottom() + 1)})
         return [run for row in rows if (run := self.model.run_at(row))]
 
     def _choose(self) -> None:

@@ -24,6 +24,10 @@ RUN_ROLE = Qt.ItemDataRole.UserRole + 1
 HEADING_ROLE = Qt.ItemDataRole.UserRole + 2
 
 
+Showing = tuple[bool, str, tuple[str, ...]]
+"""What decides where a run stands: whether it is listed, its group, its tags."""
+
+
 class RunTableModel(QAbstractTableModel):
     """Runs in the order of the queue: what trains, what is paused, what waits in turn, then the rest, newest first."""
 
@@ -36,7 +40,7 @@ class RunTableModel(QAbstractTableModel):
         self._sort: tuple[int, Qt.SortOrder] | None = None
         self._entries: list[str | Heading] = []
         self._rows: dict[str, int] = {}
-        self._shown_as: dict[str, tuple[bool, str]] = {}  # run → whether it is listed, and in which group
+        self._shown_as: dict[str, Showing] = {}
         workspace.runs_changed.connect(self.refill)
         workspace.methods_changed.connect(self.refill)
         workspace.run_changed.connect(self._update_run)
@@ -72,7 +76,8 @@ class RunTableModel(QAbstractTableModel):
         else:
             column, order = self._sort
             chosen.sort(key=lambda run: self._sort_key(run, column), reverse=order == Qt.SortOrder.DescendingOrder)
-        self._entries = in_groups(chosen, self.grouping, methods)
+        groups = {name: group for name, (_, group, _) in self._shown_as.items()}
+        self._entries = in_groups(chosen, groups, self.grouping, methods)
         self._rows = {entry: row for row, entry in enumerate(self._entries) if isinstance(entry, str)}
         self.endResetModel()
 
@@ -164,9 +169,9 @@ class RunTableModel(QAbstractTableModel):
         }
         return texts[column]() if column in texts else ""
 
-    def _showing(self, run: RunSummary) -> tuple[bool, str]:
+    def _showing(self, run: RunSummary) -> Showing:
         methods = self._workspace.methods
-        return passes(run, self.filter, methods), group_of(run, self.grouping, methods)
+        return passes(run, self.filter, methods), group_of(run, self.grouping, methods), run.tags
 
     def _sort_key(self, summary: RunSummary, column: int) -> Any:
         numbers = {

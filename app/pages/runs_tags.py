@@ -58,4 +58,7 @@ class TagMenu(QMenu):
         tag = self.edit.text().strip()
         if tag:
             self.changed.emit((tag,), ())
-        self.close()
+        menu: QWidget | None = self
+        while isinstance(menu, QMenu):  # those that this one was opened from, too
+            menu.close()
+            menu = menu.parentWidget()

@@ -119,6 +119,7 @@ class RunsView(Page):
             ("runs.copy", "Copy run as command", page.copy_command, "command", "Ctrl+Shift+C", "copy"),
             ("runs.log", "Open log of run", page.open_log, "log", "", "log"),
             ("runs.layout", "Reset layout", page.docks.arrange, "reset", "", "layout"),
+            ("runs.archive", "Archive run, or put it back", page.archive, "archive", "", "archive"),
             ("runs.delete", "Delete run…", page.ask_delete, "delete", "", "delete"),
         )
         self.context.actions.add(

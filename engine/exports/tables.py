@@ -69,7 +69,12 @@ def map_table(stored: StoredMap) -> Table:
             [spec.names[code] if code >= 0 else None for code in array.tolist()] if spec.kind == "class" else array
         )
     info = stored.info
-    facts = {"run": info.run, "step": info.step, "dataset": info.dataset, "map": info.options.projection}
+    facts: dict[str, str | int] = {
+        "run": info.run,
+        "step": info.step,
+        "dataset": info.dataset,
+        "map": info.options.projection,
+    }
     return Table(columns, stored.points, AXES[: stored.points.shape[1]], facts)
 
 

@@ -178,3 +178,8 @@ def test_that_compare_offers_runs_by_words_and_by_tag_but_none_that_was_put_away
     with qtbot.waitSignal(picker.wanted) as wanted:
         picker.tags.actions()[0].trigger()
     assert wanted.args == [["bb-2", "a-1"]]
+
+
+def test_that_a_new_tag_appears_among_the_chips_at_once(shown: RunsList, engine: FakeEngine) -> None:
+    engine.emit_event(RunChanged(summary=tagged("ccc-3", "new", method="mae")))
+    assert shown.chips.chips["new"].text() == "new 1"
