@@ -11,7 +11,7 @@ from engine.protocol.evaluations import BY_NAME, EVALUATIONS, unfit
 from engine.protocol.messages import JobSummary, MethodInfo
 from engine.protocol.schema import DatasetInfo
 
-COLUMNS = ("Protocol", "Metric", "Value", "95 % interval", "Untrained network", "Chance", "Data", "Step", "State")
+COLUMNS = ("Protocol", "Metric", "Value", "95 % interval", "Untrained", "Chance", "Data", "Step", "State")
 
 
 def protocol_reasons(method: MethodInfo | None, data: DatasetInfo | None) -> dict[str, str]:
@@ -55,7 +55,7 @@ def _step(result: Mapping[str, Any]) -> object:
 
 def _when(time: str) -> str:
     try:
-        return f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M}"
+        return f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d}"
     except ValueError:
         return "done"
 
