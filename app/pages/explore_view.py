@@ -253,8 +253,9 @@ class ExploreView(Page):
             self.target.set(run=names[0])
         else:
             self._show_run()
-        for piece in (self.scrubber, self.tabs, self.left, self.selection_panel):
+        for piece in (self.scrubber, self.tabs, self.selection_panel):
             piece.setVisible(bool(names))
+        self.left.setVisible(bool(names) and self.tab in {MAP_TAB, NEAR_TAB})
         self._place_strip()
 
     def _aim(self) -> None:

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QComboBox, QWidget
 from app.theme import Theme
 from app.viewers.recorded import RecordedViewer, opened
 from app.viewers.records.base import OpenedRecord, RecordViewer
-from app.viewers.records.points import PointsViewer
+from app.viewers.records.points import OWN_COLOURS, PointsViewer
 from app.viewers.records.scene import ellipsoids_actor
 from app.viewers.side import WholeNumber
 from engine.protocol.inspections import Array, Gaussians, Inspection, PointCloud
@@ -43,7 +43,7 @@ class CloudPane(PointsViewer):
 
 
 class PointCloudViewer(RecordedViewer):
-    """Points, coloured by any of their columns; the first column at first. A click asks for the token of a point."""
+    """Points, in their own colours or by any of their columns, at first the first. A click asks for the token of a point."""
 
     pane_kind: ClassVar[type[RecordViewer]] = CloudPane
 
@@ -95,7 +95,8 @@ class PointCloudViewer(RecordedViewer):
             self.layers.setCurrentIndex(shown.layer if shown.layers else -1)
             self.layers.setVisible(shown.layers > 1)
         if is_first and isinstance(shown, PointCloud) and shown.columns and isinstance(self.pane, PointsViewer):
-            self.pane.by.setCurrentText(shown.columns[0])
+            has_colours = self.pane.by.findText(OWN_COLOURS) >= 0
+            self.pane.by.setCurrentText(OWN_COLOURS if has_colours else shown.columns[0])
             self.pane.repaint_points()
 
 

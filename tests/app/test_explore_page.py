@@ -120,6 +120,15 @@ def test_that_a_stored_map_is_shown_with_its_columns(opened: Opened) -> None:
     assert "showing 60 of 20\u202f000, at random (seed 0)" in view.centre.header.qualifier.full_text()
 
 
+def test_that_the_settings_of_maps_stay_away_from_other_tabs_when_runs_change(opened: Opened) -> None:
+    view = opened(map_info())
+    assert view.left.isVisible()
+    view.show_item(view="attention")
+    assert not view.left.isVisible()
+    view.context.workspace.runs_changed.emit()
+    assert not view.left.isVisible()
+
+
 def test_that_a_map_that_is_missing_is_made_only_when_asked(opened: Opened) -> None:
     view = opened()
     view.panel.choose("t-SNE")

@@ -173,6 +173,8 @@ class PointsViewer(RecordViewer):
         low, high = (float(each) for each in np.percentile(finite, (1, 99))) if finite.size else (0.0, 1.0)
         unit = value.spec.unit if chosen in self._names[:3] else ""
         self.scale.show_range(low, high, unit)
+        if low == high:  # one value all over is neither low nor high
+            low, high = low - 0.5, high + 0.5
         return mapped(column, self.theme.colormap("scalar"), low, high)
 
     def _labels_of(self, value: RecordValue) -> Array:

@@ -314,6 +314,37 @@ def test_that_foreground_only_dims_the_rest(qtbot: QtBot, theme: Theme) -> None:
 # ── points ───────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_that_points_with_colours_of_their_own_are_shown_in_them(
+    qtbot: QtBot, theme: Theme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = PointCloudViewer(theme)
+    qtbot.addWidget(viewer)
+    monkeypatch.setattr(viewer, "isVisible", lambda: True)  # it draws only what can be seen
+    colours = np.array([[0.0, 0.5, 1.0], [1.0, 0.0, 0.0]], np.float32)
+    cloud = PointCloud(
+        view="features", title="F", step=1, record=0, points=np.eye(2, 3, dtype=np.float32), values=colours,
+        columns=("red", "green", "blue"),
+    )  # fmt: skip
+    viewer.show_inspection(cloud)
+    assert viewer.pane.by.currentText() == "own colours"
+    assert viewer.pane._colours().tolist() == [[0, 127, 255], [255, 0, 0]]
+
+
+def test_that_points_of_one_value_have_the_middle_colour(
+    qtbot: QtBot, theme: Theme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = PointCloudViewer(theme)
+    qtbot.addWidget(viewer)
+    monkeypatch.setattr(viewer, "isVisible", lambda: True)  # it draws only what can be seen
+    cloud = PointCloud(
+        view="tokens", title="T", step=1, record=0, points=np.eye(2, 3, dtype=np.float32),
+        values=np.full((2, 1), 4.0, np.float32),
+        columns=("radius",),
+    )  # fmt: skip
+    viewer.show_inspection(cloud)
+    assert viewer.pane._colours().tolist() == [theme.colormap("scalar")[128, :3].tolist()] * 2
+
+
 def test_that_a_point_that_was_clicked_asks_for_its_token(qtbot: QtBot, theme: Theme) -> None:
     viewer = PointCloudViewer(theme)
     qtbot.addWidget(viewer)
