@@ -41,7 +41,7 @@ from app.widgets.panel import Page, Panel
 from engine.protocol.inspections import Array
 from engine.protocol.messages import RunSummary, ViewInfo
 
-LEFT_PX, SELECTION_PX, STRIP_PX = 244, 364, 182
+LEFT_PX, SELECTION_PX, STRIP_PX, STACK_PX = 244, 364, 182, 420
 MAP_TAB, NEAR_TAB = "map", "neighbours"
 TITLES = {  # kind of inspection: title of the first tab of that kind
     "attention": "Attention",
@@ -116,6 +116,7 @@ class ExploreView(Page):
         )
         self.empty.action_wanted.connect(lambda: context.go("methods"))
         self.stack = QStackedWidget()
+        self.stack.setMinimumWidth(STACK_PX)  # whatever the widest of its views asks for
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self.map)
         self.near_view = NeighboursStrip(context, self.near, self.target, large=True)

@@ -12,7 +12,7 @@ from app.viewers.base import Viewer
 from app.viewers.table_twin import Table
 from app.widgets.chips import Swatch
 from app.widgets.numbers import number
-from app.widgets.panel import label
+from app.widgets.panel import ElidedLabel, label
 from app.widgets.plots import Plot
 from engine.protocol.inspections import Curves
 
@@ -85,7 +85,7 @@ class CurvesViewer(Viewer):
                 values = np.log10(np.where(values > 0, values, np.nan))
             self.plot.addItem(pg.PlotDataItem(x, values, pen=pen, connect="finite"))
             self._legend.addWidget(Swatch(self.theme.categorical(place), 14, 3))
-            self._legend.addWidget(label(name))
+            self._legend.addWidget(ElidedLabel(name, "body"))
         self._legend.addStretch(1)
         self.plot.y_axis.setLogMode(x=False, y=shown.is_log)
         self.axis_name.setText(shown.x_name)
