@@ -43,7 +43,7 @@ class CloudPane(PointsViewer):
 
 
 class PointCloudViewer(RecordedViewer):
-    """Points, in their own colours or by any of their columns, at first the first. A click asks for the token of a point."""
+    """Points, in their own colours or coloured by a column. A click asks for the token of a point."""
 
     pane_kind: ClassVar[type[RecordViewer]] = CloudPane
 

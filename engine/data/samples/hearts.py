@@ -1,9 +1,9 @@
 """Hearts: beating phantoms seen as few cine planes, with ventricular volumes and ejection fraction.
 
 One 3D+T object per subject: a left ventricle (truncated ellipsoid shell whose wall keeps its volume), a right
-ventricle around it, and two atria that beat in anti-phase. Five planes cut it: three short-axis planes at 25, 50 and
-75 % of the length and two long-axis planes 90° apart; a fifth of the subjects lack one. In half of the subjects the
-apex hardly contracts. The volumes are integrals over the very shape that is drawn.
+ventricle around it, and two atria that beat in anti-phase, in an even surrounding. Five planes cut it: three short-axis
+planes at 25, 50 and 75 % of the length and two long-axis planes 90° apart; a fifth of the subjects lack one. In half of
+the subjects the apex hardly contracts. The volumes are integrals over the very shape that is drawn.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ SAX, LAX = 3, 2
 COUNTS = (800, 100, 200)
 CLASSES = ("even contraction", "apex hardly contracts")
 TISSUES = ("none", "LV blood", "LV wall", "RV blood", "left atrium", "right atrium")
-_BRIGHT = np.array([0.0, 0.85, 0.38, 0.8, 0.75, 0.72], np.float32)
+_BRIGHT = np.array([0.24, 0.85, 0.38, 0.8, 0.75, 0.72], np.float32)
 _SEED = 20_250_202
+# Of the variance of end-diastolic volumes a ridge on an untrained network's features told 58 % when these were 18 % and
+# 20 % and the heart lay in a pattern of waves, 74 % with these and an even surrounding; one without bias field: 89 %.
+BIAS, GAIN = 0.08, 0.1
 _HEIGHTS = np.linspace(0.0, 1.0, 201)  # of the cavity, base to apex
-_WAVES = 5  # of the static background
+_WAVES = 5  # of the field of brightness
 _MISSING = 0.2
 
 
@@ -140,13 +143,12 @@ def make_subjects(random: np.random.Generator, count: int) -> dict[str, Array]:
     row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
     pixel = np.stack([column, row, np.zeros_like(row), np.ones_like(row)])
     place = (planes @ pixel)[..., :3, :].swapaxes(-1, -2).astype(np.float32)  # (n, planes, pixels, 3)
-    ground = _waves(random, place, 0.018) * 0.1 + 0.24
-    bias = 1 + 0.18 * _waves(random, place, 0.008)
-    gain = random.uniform(0.8, 1.2, (count, SAX + LAX, 1)).astype(np.float32)
+    bias = 1 + BIAS * _waves(random, place, 0.008)
+    gain = random.uniform(1 - GAIN, 1 + GAIN, (count, SAX + LAX, 1)).astype(np.float32)
     shape = (count, SAX + LAX, SIDE, SIDE)
     tissue = np.stack([hearts.tissue(place, contraction(t)).reshape(shape) for t in range(FRAMES)], axis=1)
-    picture = np.where(tissue > 0, _BRIGHT[tissue], ground.reshape(shape)[:, None])
-    picture = picture * (bias * gain).reshape(shape)[:, None] * 0.9
+    picture = _BRIGHT[tissue] * 0.9
+    picture = picture * (bias * gain).reshape(shape)[:, None]
     picture += 0.05 * random.standard_normal(picture.shape, np.float32)
     stack = to_bytes(picture)
     present = np.ones((count, SAX + LAX), np.uint8)
