@@ -54,6 +54,7 @@ TITLES = {  # kind of inspection: title of the first tab of that kind
 }
 ORDER = ("attention", "feature-map", "prototypes", "volume-stack", "point-cloud", "gaussians", "samples")
 CLICKED, OUTLINED = "clicked", "inside the outline"  # where a selection came from
+COMPUTED = "This view is being computed…"
 NO_MAP = ViewInfo(name="embedding", kind=MAP_KIND, title="Embedding map")
 
 
@@ -175,6 +176,7 @@ class ExploreView(Page):
         workspace.events_appended.connect(self._events_appended)
         self.target.changed.connect(self._aim)
         self.shown.shown.connect(self._map_shown)
+        self.pictures.listed.connect(self._look_elsewhere)
         self.panel.options_changed.connect(self.shown.choose)
         self.map.record_selected.connect(self._ask_about)
         self.map.records_chosen.connect(lambda records, how: self.selection.choose(records, how, OUTLINED))
@@ -418,14 +420,19 @@ class ExploreView(Page):
             viewer.choice = msgspec.structs.replace(viewer.choice, **wanted, **fresh)
             elsewhere = viewer.choice.is_elsewhere
             (self.pictures.held.add if elsewhere else self.pictures.held.discard)(name)
-            viewer.show_message("This view is being computed…" if elsewhere else "Reading what was stored…")
+            viewer.show_message(COMPUTED if elsewhere else "Reading what was stored…")
         self.pictures.show_newest()
         self._look_elsewhere()
 
     def _look_elsewhere(self) -> None:
-        """Ask for the open view where it is of another checkpoint or other data."""
+        """Ask for the open view where it is of another checkpoint or other data, or was never stored."""
         viewer = self.viewers.get(self.tab)
-        if viewer is not None and viewer is not self.map and viewer.choice.is_elsewhere:
+        if viewer is None or viewer is self.map or not self.isVisible():
+            return
+        never = viewer.inspection is None and self.pictures.is_missing(self.tab)
+        if never:
+            viewer.show_message(COMPUTED)
+        if never or viewer.choice.is_elsewhere:
             self.watch.ask(self.tab, viewer.choice)
 
     # ── the selection ────────────────────────────────────────────────────────────────────────────

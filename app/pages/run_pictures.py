@@ -7,7 +7,7 @@ from functools import partial
 from typing import Protocol, cast
 
 import numpy as np
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 
 from app.context import AppContext
 from app.pages.live_watch import LiveWatch
@@ -43,6 +43,8 @@ class ViewPanels(Protocol):
 
 class RunPictures(QObject):
     """Decides for every view which inspection is shown; asks for it; hands it over."""
+
+    listed = Signal()  # what is stored of the run is known
 
     def __init__(
         self, context: AppContext, model: RunsModel, watch: LiveWatch, docks: ViewPanels, parent: QObject | None = None
@@ -159,6 +161,13 @@ class RunPictures(QObject):
                 scrubber.set_steps(self.stored.steps(self._map_view))
         if self.is_live:
             self.show_newest()
+        self.listed.emit()
+
+    def is_missing(self, view: str) -> bool:
+        """Return whether a run that rests has stored nothing of a view."""
+        if self._is_running or self.stored is None or not self.stored.views:
+            return False
+        return not self.stored.steps(self._source(view))
 
     def _newly_stored(self, run: str, view: str, step: int) -> None:
         if run == self._run and self.stored is not None:

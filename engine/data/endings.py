@@ -12,7 +12,7 @@ from engine.data.jpeg_frame import HEAD_BYTES, read_jpeg_frame
 
 _TAIL_BYTES = 1024
 _PIECE_BYTES = 1024 * 1024
-_JPEG_END = b"\xff\xd9"
+JPEG_END = b"\xff\xd9"
 _PNG_END = b"IEND\xaeB`\x82"
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG markers without a length
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -28,7 +28,7 @@ def lacks_end(file: BinaryIO, kind: str) -> bool:
     if kind != "jpeg":
         return False
     pixels = _start_of_pixels(file)
-    return pixels < 0 or not _holds(file, _JPEG_END, pixels)
+    return pixels < 0 or not _holds(file, JPEG_END, pixels)
 
 
 def _holds(file: BinaryIO, mark: bytes, start: int) -> bool:

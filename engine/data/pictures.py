@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from engine.data.jpeg_frame import HEAD_BYTES, read_jpeg_frame
+from engine.data.jpeg_frame import HEAD_BYTES, JpegFrame, read_jpeg_frame
 from engine.errors import DataError
 from engine.protocol.inspections import Array
 
@@ -98,16 +98,7 @@ def inspect_picture(file: BinaryIO) -> PictureInfo:
         return _inspect_tiff(file)
     frame = read_jpeg_frame(head) if kind == "jpeg" else None
     if frame is not None:
-        return PictureInfo(
-            format=kind,
-            width=frame.width,
-            height=frame.height,
-            channels=frame.components,
-            bits=8,
-            frames=1,
-            mode="L" if frame.components == 1 else "RGB",
-            transparent=False,
-        )
+        return describe_frame(frame)
     with _opened(file) as image:
         deep = kind == "png" and head[24:25] == b"\x10"
         width, height = image.size[::-1] if _orientation(image) in _LYING else image.size
@@ -121,6 +112,20 @@ def inspect_picture(file: BinaryIO) -> PictureInfo:
             mode=image.mode,
             transparent=_is_transparent(image),
         )
+
+
+def describe_frame(frame: JpegFrame) -> PictureInfo:
+    """Return what the frame of an everyday JPEG says."""
+    return PictureInfo(
+        format="jpeg",
+        width=frame.width,
+        height=frame.height,
+        channels=frame.components,
+        bits=8,
+        frames=1,
+        mode="L" if frame.components == 1 else "RGB",
+        transparent=False,
+    )
 
 
 def decode_picture(data: bytes, *, channels: int = 0, px: int = 0, dtype: str = "", enough_px: int = 0) -> Array:

@@ -58,6 +58,19 @@ def test_that_explore_watches_only_the_open_tab(qtbot: QtBot, theme: Theme) -> N
     assert [watch.on for watch in view.context.client.requests(Watch)] == [True, False]
 
 
+def test_that_a_view_that_was_never_stored_is_computed_when_its_tab_is_opened(qtbot: QtBot, theme: Theme) -> None:
+    engine = running_engine(stored={"embedding": (200,)})
+    workspace = WorkspaceModel(engine)
+    engine.connect_with(sample_snapshot(runs=(sample_run(state="finished"),)))
+    view = ExploreView(AppContext(engine, workspace, theme, ActionRegistry(), Notices(), lambda *_, **__: None))
+    qtbot.addWidget(view)
+    view.show()
+    assert not [watch for watch in engine.requests(Watch) if watch.on]
+    view.show_item(view="attention")
+    assert view.viewers["attention"].message == "This view is being computed…"
+    assert [watch.view for watch in engine.requests(Watch) if watch.on] == ["attention"]
+
+
 def test_that_explore_without_runs_says_what_to_do(qtbot: QtBot, theme: Theme) -> None:
     view = ExploreView(make_context(theme, empty_snapshot()))
     view.finish()

@@ -48,6 +48,8 @@ def is_channel_tiff(listing: Listing, entry: Entry) -> bool:
 
 def count_channel_tiffs(listing: Listing, entries: Sequence[Entry]) -> int:
     """Return how many entries are such TIFF files; of very many, judged by a part."""
+    if not any(suffix[1:] in TIFF_SUFFIXES for suffix in listing.suffixes()):
+        return 0
     tiffs = [entry for entry in entries if entry.suffix[1:] in TIFF_SUFFIXES]
     chosen = tiffs[:: max(1, -(-len(tiffs) // _LOOKED_AT))]
     return sum(is_channel_tiff(listing, entry) for entry in chosen) * len(tiffs) // max(1, len(chosen))

@@ -147,7 +147,7 @@ def dicom_entries(listing: Listing, entries: Sequence[Entry] | None = None) -> l
         return [
             entry
             for entry in (may_be_dicom(listing) if entries is None else entries)
-            if _suffix(entry) in SUFFIXES or _start(listing, entry, archives)[128:132] == b"DICM"
+            if entry.suffix in SUFFIXES or _start(listing, entry, archives)[128:132] == b"DICM"
         ]
     finally:
         for archive in archives.values():
@@ -156,18 +156,9 @@ def dicom_entries(listing: Listing, entries: Sequence[Entry] | None = None) -> l
 
 def may_be_dicom(listing: Listing) -> list[Entry]:
     """Return files called like DICOM, and those whose names leave it open: no suffix, or a number as of identifiers."""
-    found = []
-    for entry in listing.entries:
-        suffix = _suffix(entry)
-        if suffix in SUFFIXES or (entry.size > 132 and (not suffix or suffix[1:].isdigit())):
-            found.append(entry)
-    return found
-
-
-def _suffix(entry: Entry) -> str:
-    """Return what `Entry.suffix` does, faster: a million files are asked."""
-    dot = entry.name.rfind(".")
-    return entry.name[dot:].lower() if dot > entry.name.rfind("/") + 1 else ""
+    called = {suffix for suffix in listing.suffixes() if suffix in SUFFIXES}
+    open_ = {suffix for suffix in listing.suffixes() if not suffix or suffix[1:].isdigit()}
+    return [entry for entry in listing.having(called | open_) if entry.size > 132 or entry.suffix in called]
 
 
 def _start(listing: Listing, entry: Entry, archives: dict[Any, zipfile.ZipFile]) -> bytes:

@@ -117,10 +117,10 @@ def _by_names(images: Sequence[Entry]) -> dict[str, Episode]:
 
 def recognise_episodes(listing: Listing) -> int:
     """Return how many entries are pictures of episodes, and the tables that name them."""
-    images = [entry for entry in listing.entries if entry.suffix in IMAGE_SUFFIXES]
+    images = listing.having(IMAGE_SUFFIXES)
     if len(images) < 2:
         return 0
-    tables = [entry for entry in listing.entries if entry.suffix in TABLE_SUFFIXES and not entry.member]
+    tables = [entry for entry in listing.having(TABLE_SUFFIXES) if not entry.member]
     index: ImageIndex | None = None
     for entry in tables[:_MOST_TABLES]:
         table = glance_at_table(listing.head(entry), entry.suffix)
@@ -145,10 +145,10 @@ def find_episodes(listing: Listing, settings: EpisodeSettings) -> Found:
     Raises:
         DataError: columns asked for are not in the only table.
     """
-    images = [entry for entry in listing.entries if entry.suffix in IMAGE_SUFFIXES]
+    images = listing.having(IMAGE_SUFFIXES)
     result = Found()
     index = ImageIndex(images)
-    tables = [entry for entry in listing.entries if entry.suffix in TABLE_SUFFIXES and not entry.member]
+    tables = [entry for entry in listing.having(TABLE_SUFFIXES) if not entry.member]
     for entry in tables:
         try:
             table = open_table(entry.path)

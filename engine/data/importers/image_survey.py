@@ -13,11 +13,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from engine.data.endings import lacks_end
+from engine.data.endings import JPEG_END, lacks_end
 from engine.data.importers.decoding import KEPT_FORMATS, DecodeRequest
 from engine.data.importers.sources import ArchiveReader, Entry, Listing
 from engine.data.importers.tables import SPLIT_NAMES, TABLE_SUFFIXES, Table, read_table
-from engine.data.pictures import PictureInfo, decode_picture, inspect_picture
+from engine.data.jpeg_frame import HEAD_BYTES, read_jpeg_frame
+from engine.data.pictures import PictureInfo, decode_picture, describe_frame, inspect_picture, sniff
 from engine.errors import DataError
 from engine.protocol.messages import ImportOptions
 from engine.protocol.schema import SPLITS, FieldKind, FieldSpec, Schema, Skipped
@@ -139,12 +140,12 @@ def survey_images(listing: Listing, options: ImportOptions, *, every_header: boo
     Raises:
         DataError: there is no image, or a table that was asked for cannot be read.
     """
-    images = [entry for entry in listing.entries if is_image(entry)]
+    images = listing.having(IMAGE_SUFFIXES)
     apart = [] if options.kind == FieldKind.IMAGE.value else _channel_tiffs(listing, images)
     if len(apart) < len(images):
         held = {id(entry) for entry in apart}
         images = [entry for entry in images if id(entry) not in held]
-    tables = [entry for entry in listing.entries if entry.suffix in TABLE_SUFFIXES]
+    tables = listing.having(TABLE_SUFFIXES)
     taken = {id(entry) for entry in (*images, *tables)}
     survey = ImageSurvey(images, tables, [entry for entry in listing.entries if id(entry) not in taken])
     survey.apart = [entry for entry in apart if id(entry) not in taken]
@@ -165,12 +166,9 @@ def survey_images(listing: Listing, options: ImportOptions, *, every_header: boo
 def _channel_tiffs(listing: Listing, images: Sequence[Entry]) -> list[Entry]:
     from engine.data.importers.channels_tiff import TIFF_SUFFIXES, is_channel_tiff  # decoding processes do without
 
+    if not any(suffix[1:] in TIFF_SUFFIXES for suffix in listing.suffixes()):
+        return []
     return [entry for entry in images if entry.suffix[1:] in TIFF_SUFFIXES and is_channel_tiff(listing, entry)]
-
-
-def is_image(entry: Entry) -> bool:
-    """Whether the name is that of an image; a file without extension is judged by its first bytes."""
-    return entry.suffix in IMAGE_SUFFIXES
 
 
 def _read_headers(survey: ImageSurvey, *, every_header: bool) -> None:
@@ -241,9 +239,21 @@ def _looked(file: BinaryIO) -> _Look:
     return header, lacks_end(file, header.format)
 
 
+def _looked_whole(data: bytes) -> _Look:
+    """Return what a small file says of itself, given as a whole."""
+    frame = read_jpeg_frame(data) if sniff(data) == "jpeg" else None
+    if frame is None:
+        return _looked(io.BytesIO(data))
+    return describe_frame(frame), JPEG_END not in data[frame.pixels_at :]
+
+
 def _header(entry: Entry) -> _Look:
     try:
-        with open(entry.place, "rb") as file:  # noqa: PTH123 (a path object takes as long as the file)
+        with open(entry.place, "rb", buffering=0) as file:  # noqa: PTH123 (a path object takes as long as the file)
+            head = file.read(HEAD_BYTES)
+            if 0 < len(head) < HEAD_BYTES:  # a small file is read once
+                return _looked_whole(head)
+        with open(entry.place, "rb") as file:  # noqa: PTH123
             return _looked(file)
     except DataError as error:
         return error.message

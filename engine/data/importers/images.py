@@ -15,7 +15,7 @@ import numpy as np
 from engine.data.importers.channels_tiff import count_channel_tiffs
 from engine.data.importers.decoding import DecodeRequest, Outcome, Task, decode_task
 from engine.data.importers.image_plan import plan_images
-from engine.data.importers.image_survey import ImageSurvey, is_image, survey_images
+from engine.data.importers.image_survey import IMAGE_SUFFIXES, ImageSurvey, survey_images
 from engine.data.importers.importer import Progress
 from engine.data.importers.pool import DecodingPool
 from engine.data.importers.sources import ArchiveReader, Entry, Listing
@@ -41,7 +41,7 @@ class ImageImporter:
 
     def recognise(self, listing: Listing) -> int:
         """Return how many entries are images by their names, less the TIFF files that hold channels."""
-        pictures = [entry for entry in listing.entries if is_image(entry)]
+        pictures = listing.having(IMAGE_SUFFIXES)
         return len(pictures) - count_channel_tiffs(listing, pictures)
 
     def plan(self, listing: Listing, options: ImportOptions, out: Path) -> tuple[ImportPlan, list[Array]]:
@@ -60,7 +60,7 @@ class ImageImporter:
             DataError: no image could be read.
             DiskFull: the disk lacks the space, told before or on the way; after some is freed, it goes on.
         """
-        total = float(sum(is_image(entry) for entry in listing.entries))
+        total = float(len(listing.having(IMAGE_SUFFIXES)))
         progress(0.0, total, "images", "looking at every file")
         pool = DecodingPool[Task, DecodeRequest, Outcome](None, decode=decode_task, failed=Outcome)
         with pool:

@@ -97,6 +97,15 @@ class Listing:
         """Return the extensions that occur, so that a family that has none need not look at every name."""
         return self.counts().keys()
 
+    def having(self, suffixes: Set[str]) -> list[Entry]:
+        """Return the entries with these extensions, in order; nothing is looked at where none or all have them."""
+        there = self.suffixes()
+        if suffixes.isdisjoint(there):
+            return []
+        if there <= suffixes:
+            return list(self.entries)
+        return [entry for entry in self.entries if _suffix(entry.name) in suffixes]
+
     def sample(self) -> Listing:
         """Return a part that stands for a large listing or one that is still growing, itself where it is small.
 

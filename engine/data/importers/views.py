@@ -189,7 +189,7 @@ def recognise_view_pairs(listing: Listing) -> int:
     posed = count_scenes(listing)
     if posed:
         return posed
-    if sum(entry.suffix in IMAGE_SUFFIXES for entry in listing.entries) < 2:
+    if len(listing.having(IMAGE_SUFFIXES)) < 2:
         return 0
     twins = find_twins(listing)
     return 2 * len(twins.pairs) + 2 * len(twins.explained)

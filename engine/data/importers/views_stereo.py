@@ -29,9 +29,9 @@ class Twins:
 
 def find_twins(listing: Listing) -> Twins:
     """Return the pairs of pictures: those that a list names, else those that names of files and folders tell."""
-    images = {entry.name: entry for entry in listing.entries if entry.suffix in IMAGE_SUFFIXES}
+    images = {entry.name: entry for entry in listing.having(IMAGE_SUFFIXES)}
     twins = Twins()
-    lists = [entry for entry in listing.entries if entry.suffix == ".txt"] if ".txt" in listing.suffixes() else []
+    lists = listing.having({".txt"})
     for entry in lists:
         if entry.name.rpartition("/")[2] in _LISTS:
             _from_list(entry, images, twins)
