@@ -8,10 +8,11 @@ from PySide6.QtGui import QFontMetricsF, QImage, QPainter
 from PySide6.QtWidgets import QComboBox, QWidget
 
 from app.theme import Theme
+from app.tokens import COLOUR_MAPS
 from app.viewers import painting
 from app.viewers.base import PADDING_PX, Canvas, Viewer, draw_text
 from app.widgets.numbers import count
-from engine.protocol.inspections import Pictures
+from engine.protocol.inspections import Array, Pictures
 
 GAP_PX = 8
 NAME_PX = 96
@@ -50,9 +51,15 @@ class PicturesViewer(Viewer):
         if not isinstance(shown, Pictures):
             return
         rows = min(int(self._rows.currentData()), len(shown.pictures))
-        self._images = [[painting.to_image(picture) for picture in shown.pictures[row]] for row in range(rows)]
+        self._images = [[self._image(picture, shown.colours) for picture in shown.pictures[row]] for row in range(rows)]
         self._rows.setVisible(len(shown.pictures) > ROW_COUNTS[0])
         self.canvas.update()
+
+    def _image(self, picture: Array, colours: str) -> QImage:
+        """Return a picture (C, H, W): of one channel in the colours of what it shows, where that is said."""
+        if len(picture) != 1 or colours not in COLOUR_MAPS:
+            return painting.to_image(picture)
+        return painting.rgb_image(painting.mapped(picture[0], self.theme.colormap(colours), 0.0, 1.0))
 
     def cells(self, area: QRectF) -> list[list[QRectF]]:
         """Return where each picture is drawn, by row and column."""
@@ -125,4 +132,4 @@ class PicturesViewer(Viewer):
 
     def _redress(self) -> None:
         super()._redress()
-        self.canvas.update()
+        self._render()

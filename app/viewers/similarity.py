@@ -1,4 +1,4 @@
-"""A matrix of similarities: colours centred on zero, or from zero on where nothing is negative."""
+"""A matrix of similarities: colours centred on zero, from zero on where nothing is negative, or over the spread."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from app.viewers import painting
 from app.viewers.base import PADDING_PX, Canvas, Viewer, draw_text
 from app.viewers.table_twin import Table
 from app.widgets.numbers import count, number
+from app.widgets.segmented import Segmented
 from engine.protocol.inspections import Array, Similarity
 
 LARGEST_SIDE = 2000
 MOST_COLUMNS = 200  # of the table
 MOST_NAMED = 40  # rows and columns whose names stand beside the matrix
 NAMED_FROM_PX = 12  # side of a cell
+WHOLE, SPREAD = "Whole scale", "Spread"
+NARROW = 0.2  # of the whole scale: where values lie closer together, colours show their spread at first
 LONGEST_NAME_PX, NAME_GAP_PX = 120, 6
 
 
@@ -33,9 +36,22 @@ class SimilarityViewer(Viewer):
         self._colours = "similarity"
         self._target = QRectF()
         self._under_pointer = ""
+        self.span = Segmented((WHOLE, SPREAD), WHOLE, small=True)
+        self.span.setAccessibleName("What the colours span")
+        self._is_chosen = False  # what the colours span: by hand
+        self.span.chosen.connect(self._choose_span)
         self.canvas = Canvas(self._paint, QSize(200, 160))
         self.canvas.hovered.connect(self._hover)
         self.set_body(self.canvas)
+
+    def header_widgets(self) -> list[QWidget]:
+        """Return the choice of what the colours span."""
+        return [self.span]
+
+    def _choose_span(self, _text: str) -> None:
+        self._is_chosen = True
+        self._render()
+        self.qualifier_changed.emit(self.qualifier())
 
     def qualifier(self) -> str:
         """Return step, size and unit."""
@@ -44,7 +60,8 @@ class SimilarityViewer(Viewer):
             return ""
         rows, columns = shown.values.shape
         blocks = f", means of {self._block} × {self._block}" if self._block > 1 else ""
-        return f"{super().qualifier()}, {count(rows)} × {count(columns)}, {shown.unit}{blocks}"
+        span = ", colours over the spread" if self.span.current() == SPREAD else ""
+        return f"{super().qualifier()}, {count(rows)} × {count(columns)}, {shown.unit}{blocks}{span}"
 
     def table(self) -> Table:
         """Return the matrix, at most 200 columns of it."""
@@ -75,6 +92,12 @@ class SimilarityViewer(Viewer):
         self._high = 1.0 if shown.unit == "cosine" and largest <= 1.0 + 1e-6 else max(largest, 1e-9)
         from_zero = shown.unit != "cosine" and finite.size > 0 and float(finite.min()) > -0.05 * self._high
         self._low, self._colours = (0.0, "scalar") if from_zero else (-self._high, "similarity")
+        least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        if not self._is_chosen:
+            is_narrow = 0.0 < most - least < NARROW * (self._high - self._low)
+            self.span.set_current(SPREAD if is_narrow else WHOLE)
+        if self.span.current() == SPREAD and most > least:
+            self._low, self._high, self._colours = least, most, "scalar"
         colours = self.theme.colormap(self._colours)
         self._image = painting.rgb_image(painting.mapped(values, colours, self._low, self._high))
         self.canvas.update()

@@ -39,7 +39,7 @@ def member_places(batch: Batch, members: Tensor) -> Tensor:
 def draw_map(values: Tensor, places: Tensor) -> Tensor:
     """Return a picture (1, s, s) of values (n,) at `places` (n, 2), each a square as wide as their distance allows.
 
-    The largest value is white; nothing is black.
+    The largest value is 1, nothing is 0.
     """
     side = math.ceil(math.sqrt(len(values))) + 2
     cell = (places * side).long().clamp(0, side - 1)
@@ -92,7 +92,8 @@ def make_heads(attention: Tensor, batch: Batch, stain: str) -> Pictures:
         view="heads",
         title="Attention on the slide",
         step=0,
-        note=f"{stain} slides; white = the patch that the head attends to most, black = none, or no patch there.",
+        note=f"{stain} slides; bright = the patch that the head attends to most, black = none, or no patch there.",
+        colours="attention",
         records=batch.index.cpu().numpy(),
         columns=tuple(f"head {head + 1}" for head in range(heads)),
         pictures=torch.stack(rows).cpu().numpy(),

@@ -142,6 +142,7 @@ class Pictures(Inspection, frozen=True, kw_only=True, tag="pictures"):
     labels: tuple[str, ...] = ()  # one per record, "" where there is none
     columns: tuple[str, ...]  # K names
     pictures: Array  # (B, K, C, H, W)
+    colours: str = ""  # what pictures of one channel show from 0 to 1, where that is no brightness: "attention"
 
 
 class Curves(Inspection, frozen=True, kw_only=True, tag="curves"):
