@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pyqtgraph as pg
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
+from app.graphs import pg
 from app.theme import Theme
 from app.widgets import numbers
 from app.widgets.chips import Swatch

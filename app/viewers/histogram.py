@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pyqtgraph as pg
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from app.graphs import pg
 from app.theme import Theme
 from app.viewers.base import Viewer
 from app.viewers.table_twin import Table

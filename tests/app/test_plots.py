@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
@@ -59,3 +62,9 @@ def test_that_a_plot_can_be_made_and_redressed(qtbot: QtBot, theme: Theme) -> No
     theme.set_mode("dark")
     assert plot.backgroundBrush().color() == theme.color("surface")
     theme.set_mode("light")
+
+
+def test_that_plots_are_imported_without_the_bindings_of_cuda() -> None:
+    code = "import sys, app.widgets.plots; print([name for name in sys.modules if name.split('.')[0] == 'cuda'])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert found.stdout.strip() == "[]"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPen
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QWidget
 
+from app.graphs import pg
 from app.theme import Theme
 from app.viewers.base import Canvas
 from app.viewers.records.base import RecordViewer, thinned_text

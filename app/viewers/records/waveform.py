@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyqtgraph as pg
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
+from app.graphs import pg
 from app.theme import Theme
 from app.viewers.records.base import RecordViewer, thinned_text
 from app.viewers.records.controls import SliderRow
