@@ -134,12 +134,7 @@ def _add_method(path: Path) -> Outcome:
     text = method_files.read_text(existing(path, "file"))
     method_files.check_text(path.name, text)
     info = describe_file(path)
-    if info.broken is not None:
-        raise MethodError(info.broken.message, "Mend the file and add it again.", info.broken.traceback)
-    source = method_files.source_of(method_files.method_folder() / path.name)
-    other = next((known for known in describe_methods() if known.id == info.id and known.source != source), None)
-    if other is not None:
-        raise MethodError(method_files.taken(path.name, info.id, other.source), "Give it another id.")
+    method_files.check_described(path.name, info, describe_methods())
     kept = method_files.keep(path.name, text)
     text = f"{info.title} ({info.id}) is among the methods now. A copy is kept: {kept}"
     return Outcome(f"{text}\nAdd the file again after you changed it.", {"id": info.id, "kept": str(kept)})

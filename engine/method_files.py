@@ -11,12 +11,14 @@ import importlib.util
 import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import platformdirs
 
 from engine.durable import write_atomic
 from engine.errors import MethodError
+from engine.protocol.messages import MethodInfo
 
 FOLDER_VARIABLE = "SELFSIGHT_METHODS"
 PACKAGE = "selfsight_method_files"  # what their modules are called while they are loaded
@@ -43,6 +45,20 @@ def source_of(path: Path) -> str:
 def taken(what: str, method: str, source: str) -> str:
     """Return the sentence that a method's id is that of another."""
     return f"{what} calls its method {method!r}; there is one already ({source})."
+
+
+def check_described(name: str, info: MethodInfo, known: Iterable[MethodInfo]) -> None:
+    """Refuse the method that a file called `name` holds where it does not work, or has the id of another of `known`.
+
+    Raises:
+        MethodError: says which.
+    """
+    if info.broken is not None:
+        raise MethodError(info.broken.message, "Mend the file and add it again.", info.broken.traceback)
+    source = source_of(method_folder() / name)
+    other = next((each for each in known if each.id == info.id and each.source != source), None)
+    if other is not None:
+        raise MethodError(taken(name, info.id, other.source), "Give it another id.")
 
 
 def load_file(path: Path) -> object:

@@ -7,11 +7,13 @@ from functools import partial
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.context import AppContext
 from app.pages.data_tiles import TileCache
-from app.pages.explore_maps import as_embedding
+from app.pages.explore_map_panel import PROJECTIONS
+from app.pages.explore_maps import ENDED, as_embedding
 from app.pages.run_facts import dataset_name
 from app.pages.run_pictures import THUMBNAIL_PX
 from app.theme import Theme, set_state
@@ -28,9 +30,7 @@ from engine.protocol.inspections import Array, Embedding
 from engine.protocol.messages import FeatureChoice, MapInfo, MapOptions, Message, RunSummary
 
 MOST_POINTS = 10_000  # of maps that are made here, the same records for both
-PROJECTIONS = ("PCA", "UMAP", "t-SNE", "PaCMAP")
 AS_MADE_HERE = ("all", "at random (seed 0)")
-ENDED = frozenset({"done", "failed", "cancelled"})
 
 
 class PairedMaps(QObject):
@@ -247,9 +247,9 @@ class MapPair(QWidget):
                 box.setCurrentIndex(known if known >= 0 else min(at, box.count() - 1))
         self._ask()
 
-    def showEvent(self, event: object) -> None:
+    def showEvent(self, event: QShowEvent) -> None:
         """Ask for the maps now that they can be seen."""
-        super().showEvent(event)  # type: ignore[arg-type]
+        super().showEvent(event)
         self._ask()
 
     def _make_viewer(self, theme: Theme) -> EmbeddingViewer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QSignalBlocker, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLineEdit, QMenu, QWidget, QWidgetAction
 
@@ -45,9 +45,8 @@ class RunPicker(QMenu):
     def show_chosen(self, chosen: Sequence[str]) -> None:
         """Offer runs anew, with these ticked."""
         self._chosen = frozenset(chosen)
-        self.filter.blockSignals(True)  # noqa: FBT003
-        self.filter.clear()
-        self.filter.blockSignals(False)  # noqa: FBT003
+        with QSignalBlocker(self.filter):
+            self.filter.clear()
         runs = self._context.workspace.runs.values()
         self.tags.clear()
         for tag, amount in tag_counts(runs, archived=False):

@@ -16,7 +16,7 @@ MOST_BYTES = 1_000_000
 
 
 class MethodFiles(QObject):
-    """What the buttons do; `show` opens a method that was added."""
+    """What the buttons do."""
 
     def __init__(self, context: AppContext, parent: QWidget) -> None:
         super().__init__(parent)
@@ -33,7 +33,7 @@ class MethodFiles(QObject):
         return dialog
 
     def add(self, path: str) -> None:
-        """Have a file tried in a process of its own and kept where it works; a notice says which methods came."""
+        """Have a file tried in a process of its own and kept where it works; a notice says how it went."""
         client, notices, workspace = self._context.client, self._context.notices, self._context.workspace
         name = Path(path).name
         try:

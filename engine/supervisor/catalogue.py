@@ -81,15 +81,11 @@ class Catalogue:
                 path = Path(folder) / name
                 path.write_text(text, "utf-8")
                 (info,) = _decoder.decode(self._describe(str(path)))
-            if info.broken is not None:
-                raise MethodError(info.broken.message, "Mend the file and add it again.", info.broken.traceback)
-            target = method_files.source_of(method_files.method_folder() / name)
-            other = next((known for known in self._read() if known.id == info.id and known.source != target), None)
-            if other is not None:
-                raise MethodError(method_files.taken(name, info.id, other.source), "Give it another id.")
-            others = tuple(known for known in self._read() if known.source != target)
-            method_files.keep(name, text)
-            info = msgspec.structs.replace(info, source=target)
+            known = self._read()
+            method_files.check_described(name, info, known)
+            source = method_files.source_of(method_files.keep(name, text))
+            others = tuple(each for each in known if each.source != source)
+            info = msgspec.structs.replace(info, source=source)
             return self._keep((*others, info), _fingerprint())
 
         self._background.do(work, self._remember(then), failed)

@@ -253,8 +253,9 @@ def _header(entry: Entry) -> _Look:
             head = file.read(HEAD_BYTES)
             if 0 < len(head) < HEAD_BYTES:  # a small file is read once
                 return _looked_whole(head)
-        with open(entry.place, "rb") as file:  # noqa: PTH123
-            return _looked(file)
+            file.seek(0)
+            with io.BufferedReader(file) as buffered:
+                return _looked(buffered)
     except DataError as error:
         return error.message
     except OSError as error:
